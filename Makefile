@@ -1,0 +1,41 @@
+# Portico. `make help` lists the targets.
+
+GO ?= go
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: ## the whole product on this machine: provider, two portals, a mailbox
+	$(GO) run ./cmd/demo
+
+.PHONY: build
+build: ## bin/idp and bin/demo
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/idp ./cmd/demo
+
+.PHONY: test
+test: deps ## install what the tests need, then run every test
+	$(GO) vet ./...
+	CI=$${CI:-true} $(GO) test -count=1 ./...
+	cd uitest && CI=$${CI:-true} $(GO) test -count=1 -timeout 20m ./...
+
+.PHONY: deps
+deps: ## install PostgreSQL binaries and Chromium where they are missing
+	@sh scripts/test-deps.sh
+
+.PHONY: race
+race: ## the tests again under the race detector
+	$(GO) test -race -count=1 ./...
+
+.PHONY: check
+check: ## formatting, vet, static analysis
+	@unformatted="$$(gofmt -l $$(git ls-files '*.go'))"; \
+	if [ -n "$$unformatted" ]; then echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	cd uitest && $(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+.PHONY: bench
+bench: ## benchmarks (nothing is asserted)
+	$(GO) test -run '^$$' -bench . -benchmem ./...
