@@ -1,0 +1,263 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/text/language"
+
+	"github.com/portico-id/portico/internal/realm"
+)
+
+func (c *Config) readRealms(s *section, admin *section) {
+	sections := s.subs("realms")
+	if _, there := s.entries["realms"]; !there || len(sections) == 0 && len(s.r.problems) == 0 {
+		s.bad("there is no realm", "describe at least one under realms:, with name and issuer")
+	}
+	var all []*realm.Realm
+	names := map[string]bool{}
+	for _, sec := range sections {
+		before := len(s.r.problems)
+		r, clients := c.readRealm(sec)
+		sec.done()
+		names[r.Name] = true
+		if len(s.r.problems) > before {
+			continue
+		}
+		built, err := realm.New(r, clients)
+		if err != nil {
+			sec.bad(plain(err), "")
+			continue
+		}
+		// Two that collide are reported at the second one.
+		if _, err := realm.NewSet(append(all, built)); err != nil {
+			sec.bad(plain(err), "choose another name or issuer")
+			continue
+		}
+		all = append(all, built)
+	}
+	if c.AdminAPI.Enabled() && !names[c.AdminAPI.Realm] {
+		e := admin.entries["realm"]
+		e.bad(fmt.Sprintf("there is no realm %q", c.AdminAPI.Realm), "name one of the realms of this file")
+	}
+	set, err := realm.NewSet(all)
+	if err != nil {
+		s.bad(plain(err), "")
+		return
+	}
+	c.realms = set
+}
+
+func (c *Config) readRealm(s *section) (realm.Realm, []*realm.Client) {
+	name := s.need("name", "give the realm a short name, such as patient")
+	if err := realm.CheckName(name.v); name.set && err != nil {
+		name.bad(fmt.Sprintf("%q cannot be a name: %s", name.v, plain(err)), "choose another")
+	}
+	issuer := s.need("issuer", "write the realm's public address, such as https://id.example.test/"+name.v)
+	if issuer.set {
+		u, err := realm.CheckIssuer(issuer.v)
+		if err != nil {
+			issuer.bad(fmt.Sprintf("%q cannot be an issuer", issuer.v), plain(err))
+		} else if u.Scheme == "https" && !c.TLS.Enabled() && len(c.TrustedProxies) == 0 {
+			issuer.warn("the issuer is https, but there is neither a certificate here nor a trusted proxy",
+				"set tls, or list your proxy under trusted_proxies so that clients' addresses are known")
+		}
+	}
+	kind := realm.Practice
+	if name.v == string(realm.Patient) {
+		kind = realm.Patient
+	}
+	r := realm.Realm{
+		Name: name.v, Issuer: issuer.v,
+		Kind: realm.Kind(s.choice("kind", string(kind), string(realm.Patient), string(realm.Practice))),
+		Home: s.webAddress("home"),
+	}
+	r.Brand = readBrand(s.sub("brand"), r.Name)
+	readLocales(s, &r)
+	d := realm.Defaults(r.Kind)
+	r.Lifetimes = readLifetimes(s.sub("lifetimes"), d.Lifetimes)
+	pw := s.sub("password")
+	r.Password.MinLength = pw.number("min_length", d.Password.MinLength, 15, 64)
+	pw.done()
+	r.Recovery = readRecovery(s.sub("recovery"), d.Recovery)
+	r.SignIn = readSignIn(s.sub("sign_in"), d.SignIn)
+	r.OAuth = c.readOAuth(s.sub("oauth"), d.OAuth, r.Name)
+
+	var clients []*realm.Client
+	ids := map[string]bool{}
+	for _, sec := range s.subs("clients") {
+		cl := c.readClient(sec, r)
+		sec.done()
+		if ids[cl.ID] && cl.ID != "" {
+			sec.bad(fmt.Sprintf("the client %q stands here twice", cl.ID), "give each client of a realm an id of its own")
+		}
+		ids[cl.ID] = true
+		clients = append(clients, cl)
+	}
+	return r, clients
+}
+
+var colorPattern = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
+
+func readBrand(s *section, name string) realm.Brand {
+	defer s.done()
+	color := s.text("color", "#0b5c8a")
+	if !colorPattern.MatchString(color.v) {
+		color.bad(fmt.Sprintf("%q is no colour", color.v), `write six hexadecimal digits in quotes, such as "#0b5c8a"`)
+	}
+	email := s.text("support_email", "")
+	if email.set && !strings.Contains(email.v, "@") {
+		email.bad(fmt.Sprintf("%q is no mail address", email.v), "write name@example.test")
+	}
+	return realm.Brand{
+		Name:         s.text("name", name).v,
+		Logo:         s.image("logo"),
+		LogoDark:     s.image("logo_dark"),
+		Color:        strings.ToLower(color.v),
+		SupportPhone: s.text("support_phone", "").v,
+		SupportEmail: email.v,
+		SupportHours: s.text("support_hours", "").v,
+		PrivacyURL:   s.webAddress("privacy_url"),
+		HelpURL:      s.webAddress("help_url"),
+	}
+}
+
+// image reads the name of a picture among the realm's static files. Pages load
+// nothing from elsewhere: their content security policy says img-src 'self'.
+func (s *section) image(key string) string {
+	f := s.text(key, "")
+	if f.set && (f.v == "" || strings.ContainsAny(f.v, `:\?#`) || strings.HasPrefix(f.v, "/") || slices.Contains(strings.Split(f.v, "/"), "..")) {
+		f.bad(fmt.Sprintf("%q is no static file", f.v), "put the picture into templates_dir/static and write its name, such as logo.svg")
+	}
+	return f.v
+}
+
+func readLocales(s *section, r *realm.Realm) {
+	locale := s.text("locale", "en")
+	r.DefaultLocale = locale.v
+	locales := s.texts("locales")
+	for _, f := range append([]field[string]{locale}, locales...) {
+		if tag, err := language.Parse(f.v); err != nil || tag.String() != f.v {
+			f.bad(fmt.Sprintf("%q is no language", f.v), "write it as in en, es or es-MX")
+		}
+	}
+	for _, f := range locales {
+		if !slices.Contains(r.Locales, f.v) {
+			r.Locales = append(r.Locales, f.v)
+		}
+	}
+	if !slices.Contains(r.Locales, r.DefaultLocale) {
+		r.Locales = append([]string{r.DefaultLocale}, r.Locales...)
+	}
+	zone := s.text("time_zone", "UTC")
+	var err error
+	if r.TimeZone, err = time.LoadLocation(zone.v); err != nil || zone.v == "" || zone.v == "Local" {
+		zone.bad(fmt.Sprintf("%q is no time zone", zone.v), "write its IANA name, such as America/New_York")
+	}
+}
+
+// readLifetimes lets most lifetimes only be lowered: the defaults are the
+// longest that the rules for health data and for tokens allow.
+func readLifetimes(s *section, d realm.Lifetimes) realm.Lifetimes {
+	defer s.done()
+	l := realm.Lifetimes{
+		Code:             s.duration("code", d.Code, 10*time.Second, realm.MaxCode),
+		AccessToken:      s.duration("access_token", d.AccessToken, 30*time.Second, realm.MaxAccessToken),
+		IDToken:          s.duration("id_token", d.IDToken, 30*time.Second, time.Hour),
+		RefreshIdle:      s.duration("refresh_idle", d.RefreshIdle, time.Minute, d.GrantAbsolute),
+		GrantAbsolute:    s.duration("grant", d.GrantAbsolute, time.Minute, d.GrantAbsolute),
+		SessionIdle:      s.duration("session_idle", d.SessionIdle, time.Minute, d.SessionIdle),
+		SessionAbsolute:  s.duration("session", d.SessionAbsolute, 5*time.Minute, d.SessionAbsolute),
+		ResetLink:        s.duration("reset_link", d.ResetLink, 10*time.Minute, realm.MaxResetLink),
+		Invitation:       s.duration("invitation", d.Invitation, time.Hour, 30*day),
+		Interaction:      s.duration("interaction", d.Interaction, 5*time.Minute, 2*time.Hour),
+		Reauthentication: s.duration("reauthentication", d.Reauthentication, 30*time.Second, d.Reauthentication),
+		StaffAction:      s.duration("staff_action", d.StaffAction, 30*time.Second, d.StaffAction),
+	}
+	for _, pair := range []struct {
+		inner, outer string
+		a, b         time.Duration
+	}{
+		{"session_idle", "session", l.SessionIdle, l.SessionAbsolute},
+		{"refresh_idle", "grant", l.RefreshIdle, l.GrantAbsolute},
+	} {
+		if pair.a > pair.b {
+			s.bad(fmt.Sprintf("%s (%s) is longer than %s (%s)", pair.inner, showDuration(pair.a), pair.outer, showDuration(pair.b)),
+				"shorten the first or lengthen the second")
+		}
+	}
+	return l
+}
+
+func readRecovery(s *section, d realm.RecoveryPolicy) realm.RecoveryPolicy {
+	defer s.done()
+	return realm.RecoveryPolicy{
+		AnswerTriesPerLink:        s.number("answer_tries_per_link", d.AnswerTriesPerLink, 1, d.AnswerTriesPerLink),
+		AnswerTriesPerDay:         s.number("answer_tries_per_day", d.AnswerTriesPerDay, 1, d.AnswerTriesPerDay),
+		AnswerLock:                s.duration("answer_lock", d.AnswerLock, time.Hour, 30*day),
+		AbsorbRepeats:             s.duration("absorb_repeats", d.AbsorbRepeats, 0, time.Hour),
+		LinksPerDay:               s.number("links_per_day", d.LinksPerDay, 1, 100),
+		RequestsPerNetworkPerHour: s.number("requests_per_network_per_hour", d.RequestsPerNetworkPerHour, 1, 10000),
+		RealmRequestsPerHour:      s.number("realm_requests_per_hour", d.RealmRequestsPerHour, 1, 1000000),
+	}
+}
+
+func readSignIn(s *section, d realm.SignInPolicy) realm.SignInPolicy {
+	defer s.done()
+	return realm.SignInPolicy{
+		DelayFromFailure:   s.number("delay_from_failure", d.DelayFromFailure, 1, 20),
+		FirstDelay:         s.duration("first_delay", d.FirstDelay, time.Second, time.Minute),
+		MaxDelay:           s.duration("max_delay", d.MaxDelay, time.Minute, 24*time.Hour),
+		DisableAtFailures:  s.number("disable_at_failures", d.DisableAtFailures, 10, d.DisableAtFailures),
+		AttemptsPerNetwork: s.number("attempts_per_network_per_hour", d.AttemptsPerNetwork, 10, 1000000),
+	}
+}
+
+func (c *Config) readOAuth(s *section, d realm.OAuthPolicy, name string) realm.OAuthPolicy {
+	defer s.done()
+	if c.AdminAPI.Enabled() && c.AdminAPI.Realm == name {
+		for _, scope := range []string{realm.ScopeAdminRead, realm.ScopeAdminManage} {
+			d.Scopes = append(d.Scopes, scope)
+			d.ScopeAudiences[scope] = c.AdminAPI.Audience
+		}
+	}
+	if grants := s.someOf("grant_types", d.GrantTypes, "this release knows"); grants != nil {
+		d.GrantTypes = grants
+	}
+	d.AccessTokenAlg = s.choice("access_token_alg", d.AccessTokenAlg, realm.ES256, realm.RS256)
+	d.IDTokenAlg = s.choice("id_token_alg", d.IDTokenAlg, realm.ES256, realm.RS256)
+	d.RefreshGrace = s.duration("refresh_grace", d.RefreshGrace, 0, d.RefreshGrace)
+	return d
+}
+
+// someOf reads a list of words out of those that are allowed; nil when absent.
+func (s *section) someOf(key string, allowed []string, whose string) []string {
+	var list []string
+	for _, f := range s.texts(key) {
+		switch {
+		case !slices.Contains(allowed, f.v):
+			f.bad(fmt.Sprintf("%q is not among what %s", f.v, whose), "choose from: "+strings.Join(allowed, ", "))
+		case slices.Contains(list, f.v):
+			f.bad(fmt.Sprintf("%q stands here twice", f.v), "remove one of them")
+		default:
+			list = append(list, f.v)
+		}
+	}
+	return list
+}
+
+// webAddress reads an optional URL a browser may be sent to.
+func (s *section) webAddress(key string) string {
+	f := s.text(key, "")
+	if f.set {
+		u, err := url.Parse(f.v)
+		if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && (u.Scheme != "http" || !realm.Loopback(u.Hostname())) {
+			f.bad(fmt.Sprintf("%q is no address to send a browser to", f.v), "write an https:// URL (http only for localhost)")
+		}
+	}
+	return f.v
+}
