@@ -1,0 +1,142 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/portico-id/portico/internal/database"
+	"github.com/portico-id/portico/internal/realm"
+	"github.com/portico-id/portico/internal/secret"
+)
+
+// slideEvery is how often the use of a session is written down.
+const slideEvery = time.Minute
+
+// ErrNotFound says that there is no open session with this identifier, or that
+// it is somebody else's.
+var ErrNotFound = errors.New("no such session")
+
+// Session is a browser signed in to a realm. ID is the OpenID Connect sid.
+// ExpiresAt is the absolute limit; the idle limit may come earlier.
+type Session struct {
+	ID, AccountID                              uuid.UUID
+	Realm                                      string
+	AuthTime, CreatedAt, LastSeenAt, ExpiresAt time.Time
+	ACR                                        string
+	AMR                                        []string
+	UserAgent, IP                              string
+}
+
+// Device is where a sign-in came from, for the list of devices.
+type Device struct{ UserAgent, IP string }
+
+// Method is how the person proved who they are (OpenID Connect Core §2: acr,
+// amr; values of amr from RFC 8176).
+type Method struct {
+	ACR string
+	AMR []string
+}
+
+// Manager starts, finds and ends sessions. It is safe for concurrent use.
+type Manager struct {
+	db *database.DB
+}
+
+// NewManager keeps its sessions in db.
+func NewManager(db *database.DB) *Manager { return &Manager{db: db} }
+
+// Start signs an account in and returns the token for the cookie, which is
+// kept nowhere else. It joins the caller's transaction. It always makes a new
+// session: the caller ends the one that the browser had before.
+func (m *Manager) Start(ctx context.Context, r *realm.Realm, accountID uuid.UUID, d Device, how Method) (Session, secret.Token, error) {
+	now := m.db.Now(ctx)
+	tok := secret.NewToken()
+	s := Session{
+		ID: database.NewID(), AccountID: accountID, Realm: r.Name,
+		AuthTime: now, CreatedAt: now, LastSeenAt: now, ExpiresAt: now.Add(r.Lifetimes.SessionAbsolute),
+		ACR: how.ACR, AMR: how.AMR, UserAgent: clean(d.UserAgent, 255), IP: clean(d.IP, 64),
+	}
+	if err := m.insert(ctx, s, tok.Hash()); err != nil {
+		return Session{}, secret.Token{}, fmt.Errorf("start session: %w", err)
+	}
+	return s, tok, nil
+}
+
+// Find returns the open session that a token names in a realm, or nil. It
+// writes down, at most once a minute, that the session is in use.
+func (m *Manager) Find(ctx context.Context, r *realm.Realm, tok secret.Token) (*Session, error) {
+	s, err := m.find(ctx, r, tok.Hash())
+	if errors.Is(err, database.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find session: %w", err)
+	}
+	if now := m.db.Now(ctx); now.Sub(s.LastSeenAt) >= slideEvery {
+		if err := m.slide(ctx, s.ID, now); err != nil {
+			return nil, fmt.Errorf("slide session: %w", err)
+		}
+		s.LastSeenAt = now
+	}
+	return &s, nil
+}
+
+// End ends one session; ending one that is over changes nothing. It joins the
+// caller's transaction.
+func (m *Manager) End(ctx context.Context, id uuid.UUID, reason string) error {
+	if err := m.end(ctx, id, reason); err != nil {
+		return fmt.Errorf("end session: %w", err)
+	}
+	return nil
+}
+
+// EndOwn ends one session of an account: for identifiers that came from a
+// form. ErrNotFound when the session is over or belongs to somebody else.
+func (m *Manager) EndOwn(ctx context.Context, accountID, id uuid.UUID, reason string) error {
+	if err := m.endOwn(ctx, accountID, id, reason); err != nil {
+		return fmt.Errorf("end own session: %w", err)
+	}
+	return nil
+}
+
+// EndAll ends every session of an account except one; uuid.Nil spares none.
+// It joins the caller's transaction, so that a new password and the end of the
+// old sessions happen together.
+func (m *Manager) EndAll(ctx context.Context, accountID, except uuid.UUID, reason string) error {
+	if err := m.endAll(ctx, accountID, except, reason); err != nil {
+		return fmt.Errorf("end sessions of the account: %w", err)
+	}
+	return nil
+}
+
+// List returns the open sessions of an account, the most recently used first.
+func (m *Manager) List(ctx context.Context, r *realm.Realm, accountID uuid.UUID) ([]Session, error) {
+	all, err := m.list(ctx, r, accountID)
+	if err != nil {
+		return nil, fmt.Errorf("list sessions: %w", err)
+	}
+	return all, nil
+}
+
+// clean bounds a value that a browser sent before it is stored and shown.
+func clean(s string, limit int) string {
+	s = strings.Map(func(c rune) rune {
+		if c < ' ' || c == 0x7f || c == utf8.RuneError {
+			return -1
+		}
+		return c
+	}, s)
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit]
+}

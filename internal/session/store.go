@@ -1,0 +1,114 @@
+package session
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/portico-id/portico/internal/database"
+	"github.com/portico-id/portico/internal/realm"
+)
+
+const columns = `s.id, s.account_id, s.realm, s.auth_time, s.created_at, s.last_seen_at, s.expires_at,
+	s.acr, s.amr, s.user_agent, s.ip`
+
+// open is what makes a session count, besides its key: $1 realm, $2 now,
+// $3 last seen after, $4 created after. The account's state is part of it, so
+// disabling somebody takes effect with their next request.
+const open = `s.realm = $1 AND s.ended_at IS NULL AND s.expires_at > $2
+	AND s.last_seen_at > $3 AND s.created_at > $4 AND a.state = 'active' AND a.realm = s.realm`
+
+func (m *Manager) openArgs(ctx context.Context, r *realm.Realm, more any) []any {
+	now := m.db.Now(ctx)
+	return []any{r.Name, now, now.Add(-r.Lifetimes.SessionIdle), now.Add(-r.Lifetimes.SessionAbsolute), more}
+}
+
+func (m *Manager) insert(ctx context.Context, s Session, tokenHash []byte) error {
+	_, err := m.db.Exec(ctx, `
+		INSERT INTO sessions (id, realm, account_id, token_hash, auth_time, acr, amr,
+			user_agent, ip, created_at, last_seen_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		s.ID, s.Realm, s.AccountID, tokenHash, s.AuthTime, s.ACR, strings.Join(s.AMR, " "),
+		s.UserAgent, s.IP, s.CreatedAt, s.LastSeenAt, s.ExpiresAt)
+	return err
+}
+
+func (m *Manager) find(ctx context.Context, r *realm.Realm, tokenHash []byte) (Session, error) {
+	return scan(m.db.QueryRow(ctx, `
+		SELECT `+columns+` FROM sessions s JOIN accounts a ON a.id = s.account_id
+		WHERE s.token_hash = $5 AND `+open, m.openArgs(ctx, r, tokenHash)...))
+}
+
+func (m *Manager) list(ctx context.Context, r *realm.Realm, accountID uuid.UUID) ([]Session, error) {
+	rows, err := m.db.Query(ctx, `
+		SELECT `+columns+` FROM sessions s JOIN accounts a ON a.id = s.account_id
+		WHERE s.account_id = $5 AND `+open+`
+		ORDER BY s.last_seen_at DESC, s.id DESC`, m.openArgs(ctx, r, accountID)...)
+	return database.Collect(rows, err, func(rows *database.Rows) (Session, error) { return scan(rows) })
+}
+
+// slide moves the idle limit. It never moves it back, and never revives a
+// session that was ended meanwhile.
+func (m *Manager) slide(ctx context.Context, id uuid.UUID, now time.Time) error {
+	_, err := m.db.Exec(ctx, `
+		UPDATE sessions SET last_seen_at = $2
+		WHERE id = $1 AND ended_at IS NULL AND last_seen_at < $2`, id, now)
+	return err
+}
+
+func (m *Manager) end(ctx context.Context, id uuid.UUID, reason string) error {
+	_, err := m.db.Exec(ctx, `
+		UPDATE sessions SET ended_at = $2, end_reason = $3 WHERE id = $1 AND ended_at IS NULL`,
+		id, m.db.Now(ctx), reason)
+	return err
+}
+
+func (m *Manager) endOwn(ctx context.Context, accountID, id uuid.UUID, reason string) error {
+	rows, err := m.db.Exec(ctx, `
+		UPDATE sessions SET ended_at = $3, end_reason = $4
+		WHERE id = $1 AND account_id = $2 AND ended_at IS NULL`,
+		id, accountID, m.db.Now(ctx), reason)
+	return database.ExactlyOne(rows, err, ErrNotFound)
+}
+
+func (m *Manager) endAll(ctx context.Context, accountID, except uuid.UUID, reason string) error {
+	_, err := m.db.Exec(ctx, `
+		UPDATE sessions SET ended_at = $3, end_reason = $4
+		WHERE account_id = $1 AND id <> $2 AND ended_at IS NULL`,
+		accountID, except, m.db.Now(ctx), reason)
+	return err
+}
+
+func scan(row interface{ Scan(...any) error }) (Session, error) {
+	var s Session
+	var amr string
+	err := row.Scan(&s.ID, &s.AccountID, &s.Realm, &s.AuthTime, &s.CreatedAt, &s.LastSeenAt, &s.ExpiresAt,
+		&s.ACR, &amr, &s.UserAgent, &s.IP)
+	s.AMR = strings.Fields(amr)
+	return s, err
+}
+
+// keepFor is how long a session that is over stays, for the sign-in history
+// and for late sign-out messages.
+const keepFor = 30 * 24 * time.Hour
+
+// CleanUp deletes sessions that have been over for 30 days, 1,000 at a time
+// with a pause, so that no request waits for it.
+func (m *Manager) CleanUp(ctx context.Context) error {
+	for {
+		n, err := m.db.Exec(ctx, `
+			DELETE FROM sessions WHERE id IN (
+				SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT 1000)`,
+			m.db.Now(ctx).Add(-keepFor))
+		if err != nil || n < 1000 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
