@@ -1,0 +1,37 @@
+// Package practice knows practices, the staff who work there, the patients in
+// their care, and who stands for whom.
+//
+// It owns the tables practices, staff_roles, staff_persons, patients,
+// associations and patient_search_keys. It does not own accounts: it reads the
+// facts of a guardian (name, login email, state) by joining them, and never
+// writes them. It has no pages and no routes; package admin serves what is
+// read here, imports and the demo write it with the Upsert functions.
+//
+// # Scope
+//
+// What a member of staff may see is decided inside the SQL, along one path:
+//
+//	staff_roles → practices → patients → associations → accounts
+//
+// Every reading method takes the account of the person who asks and returns
+// ErrNotFound for what lies outside that path, exactly as for what does not
+// exist. No practice identifier from a request is ever used to widen a query.
+// Roles are read with each query, so a role that was taken away counts from
+// the next request on.
+//
+// # Finding people
+//
+// A patient is found by prefixes of folded keys: case and accents are folded in
+// Go (see Fold), every word of a name starts a key ("maria de la cruz",
+// "de la cruz", "la cruz", "cruz"), and so does the name written the other way
+// round ("cruz maria"). Keys of kind "patient" hold the patient's own name,
+// keys of kind "account" the guardians' names and login emails and the account
+// number. Searching is a range over an index, a page starts after the last
+// (sort_key, id) of the one before: the cost does not grow with the page.
+// Whoever changes the name or the login email of an account calls Reindex in
+// the same transaction.
+//
+// # Promises
+//
+// Upserts are idempotent: applying the same import twice changes nothing.
+package practice
