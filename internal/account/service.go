@@ -1,0 +1,293 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/portico-id/portico/internal/audit"
+	"github.com/portico-id/portico/internal/database"
+	"github.com/portico-id/portico/internal/locale"
+	"github.com/portico-id/portico/internal/mail"
+	"github.com/portico-id/portico/internal/password"
+	"github.com/portico-id/portico/internal/realm"
+	"github.com/portico-id/portico/internal/session"
+)
+
+// Grants ends what an account has allowed clients. oauth has it.
+type Grants interface {
+	RevokeAll(ctx context.Context, accountID uuid.UUID, reason string) error
+	RevokeSession(ctx context.Context, sessionID uuid.UUID, reason string) error
+}
+
+// Tickets ends an account's reset links. recovery has it.
+type Tickets interface {
+	VoidAll(ctx context.Context, accountID uuid.UUID, reason string) error
+}
+
+// Directory finds people by name and login email. practice has it.
+type Directory interface {
+	Reindex(ctx context.Context, accountID uuid.UUID) error
+}
+
+// Peers are the rooms that have to hear when an account changes. All are
+// called in the transaction of the change.
+type Peers struct {
+	Grants    Grants
+	Tickets   Tickets
+	Directory Directory
+}
+
+// Deps is what a Service is made of.
+type Deps struct {
+	DB        *database.DB
+	Hasher    *password.Hasher
+	Blocklist *password.Blocklist
+	Sessions  *session.Manager
+	Outbox    *mail.Outbox
+	Audit     *audit.Log
+	Throttle  *Throttle
+	Catalog   *locale.Catalog // to know the sentences that are no answers
+}
+
+// Service knows the rules about accounts. It is safe for concurrent use.
+type Service struct {
+	db        *database.DB
+	hasher    *password.Hasher
+	blocklist *password.Blocklist
+	sessions  *session.Manager
+	outbox    *mail.Outbox
+	audit     *audit.Log
+	throttle  *Throttle
+	catalog   *locale.Catalog
+	peers     Peers
+}
+
+// NewService makes a service. Connect it to its peers before it is used.
+func NewService(d Deps) *Service {
+	return &Service{db: d.DB, hasher: d.Hasher, blocklist: d.Blocklist, sessions: d.Sessions,
+		outbox: d.Outbox, audit: d.Audit, throttle: d.Throttle, catalog: d.Catalog}
+}
+
+// Connect names the rooms beside and above, which are made after this one.
+func (s *Service) Connect(p Peers) { s.peers = p }
+
+// Create adds an account to a realm: invited, to be followed by Invite, or
+// active with a password, as imports do. It returns ErrEmail, ErrEmailTaken, a
+// *password.Problem, or what CheckQuestion says.
+func (s *Service) Create(ctx context.Context, r *realm.Realm, n New) (Account, error) {
+	email, err := NormalizeEmail(n.LoginEmail)
+	if err != nil {
+		return Account{}, err
+	}
+	if n.ID == uuid.Nil {
+		n.ID = database.NewID()
+	}
+	a := Account{ID: n.ID, Realm: r.Name, LoginEmail: email, EmailVerified: n.EmailVerified, State: n.State,
+		GivenName: n.GivenName, FamilyName: n.FamilyName, Name: n.Name, Locale: n.Locale, Profile: n.Profile}
+	if n.State == Invited && n.Password != "" || n.State == Active && n.Password == "" {
+		return Account{}, fmt.Errorf("%w: an active account has a password and an invited one has none", ErrState)
+	}
+	var hash, answerHash string
+	if n.Password != "" {
+		if hash, err = s.HashPassword(ctx, r, a, n.Password); err != nil {
+			return Account{}, err
+		}
+	}
+	if n.Question != "" {
+		if answerHash, err = s.hashAnswer(ctx, a, hash, n.Question, n.Answer); err != nil {
+			return Account{}, err
+		}
+	}
+	err = s.db.InTx(ctx, func(ctx context.Context) error {
+		if err := s.insert(ctx, a); err != nil {
+			return err
+		}
+		if hash != "" {
+			if err := s.storePassword(ctx, a.ID, hash); err != nil {
+				return fmt.Errorf("store password: %w", err)
+			}
+		}
+		if answerHash != "" {
+			if err := s.storeAnswer(ctx, a.ID, n.Question, answerHash); err != nil {
+				return fmt.Errorf("store answer: %w", err)
+			}
+		}
+		if a, err = s.Find(ctx, r.Name, a.ID); err != nil {
+			return err
+		}
+		return s.audit.Record(ctx, audit.Event{Realm: r.Name, Kind: "account.created", Actor: "system",
+			Target: a.Actor(), Details: map[string]any{"state": string(a.State)}})
+	})
+	if err != nil {
+		return Account{}, fmt.Errorf("create account: %w", err)
+	}
+	return a, nil
+}
+
+// ChangeEmail gives an account another login email, in the caller's
+// transaction. version is the Version that the caller has read: ErrVersion
+// when the account has changed since. All sessions, grants, reset links and
+// invitations of the account end; the old and the new address are told.
+// ErrEmail and ErrEmailTaken are about the new address; after ErrEmailTaken
+// the transaction may be unusable, so let it fail.
+func (s *Service) ChangeEmail(ctx context.Context, r *realm.Realm, accountID uuid.UUID, version int64, newEmail string, by By) (Account, error) {
+	email, err := NormalizeEmail(newEmail)
+	if err != nil {
+		return Account{}, err
+	}
+	var a Account
+	err = s.db.InTx(ctx, func(ctx context.Context) error {
+		old, err := s.Lock(ctx, r.Name, accountID)
+		if err != nil {
+			return err
+		}
+		if old.Version != version {
+			return ErrVersion
+		}
+		if old.LoginEmail == email {
+			a = old
+			return nil
+		}
+		if err := s.storeEmail(ctx, r, old, email); err != nil {
+			return err
+		}
+		if err := s.endEverything(ctx, accountID, "email_changed"); err != nil {
+			return err
+		}
+		if s.peers.Directory != nil {
+			if err := s.peers.Directory.Reindex(ctx, accountID); err != nil {
+				return fmt.Errorf("reindex: %w", err)
+			}
+		}
+		if err := s.tellOfNewEmail(ctx, r, old, email, by); err != nil {
+			return fmt.Errorf("queue letters: %w", err)
+		}
+		if a, err = s.Find(ctx, r.Name, accountID); err != nil {
+			return err
+		}
+		return s.audit.Record(ctx, audit.Event{Realm: r.Name, Kind: "email.changed", Severity: audit.High,
+			Actor: by.Actor, Target: old.Actor(), PracticeID: by.PracticeID, ClientID: by.ClientID, IP: by.IP,
+			Details: map[string]any{"from": old.LoginEmail, "to": email, "reason": by.Reason}})
+	})
+	if err != nil {
+		return Account{}, fmt.Errorf("change email: %w", err)
+	}
+	return a, nil
+}
+
+func (s *Service) storeEmail(ctx context.Context, r *realm.Realm, old Account, email string) error {
+	// Asking first keeps PostgreSQL's transaction alive in the ordinary case.
+	switch _, err := s.FindByEmail(ctx, r.Name, email); {
+	case err == nil:
+		return ErrEmailTaken
+	case !errors.Is(err, ErrNotFound):
+		return err
+	}
+	now := s.db.Now(ctx)
+	_, err := s.db.Exec(ctx, `
+		UPDATE accounts SET login_email = $2, email_verified = $3, email_changed_at = $4,
+			credential_version = credential_version + 1, version = version + 1, updated_at = $4
+		WHERE id = $1`, old.ID, email, false, now)
+	if errors.Is(err, database.ErrUnique) {
+		return ErrEmailTaken
+	}
+	return err
+}
+
+func (s *Service) tellOfNewEmail(ctx context.Context, r *realm.Realm, old Account, email string, by By) error {
+	for _, l := range []struct {
+		kind mail.Kind
+		to   string
+	}{{mail.EmailChanged, old.LoginEmail}, {mail.EmailChangedNew, email}} {
+		_, err := s.outbox.Queue(ctx, mail.Letter{Realm: r, Kind: l.kind, To: l.to, Locale: s.localeOf(r, old),
+			AccountID: old.ID, NotAfter: s.db.Now(ctx).Add(noticeFor),
+			Data: map[string]string{"new_masked": MaskEmail(email), "when": s.db.Now(ctx).Format(time.RFC3339),
+				"practice": by.Practice, "practice_phone": by.Phone}})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noticeFor is how long a notice is worth delivering.
+const noticeFor = 72 * time.Hour
+
+// Disable closes an account: nobody signs in, all sessions, grants and reset
+// links end. ErrState when it is closed already.
+func (s *Service) Disable(ctx context.Context, r *realm.Realm, accountID uuid.UUID, by By) error {
+	return s.switchState(ctx, r, accountID, []State{Active, Invited}, "account.disabled", by, func(ctx context.Context, _ Account) (State, error) {
+		return Disabled, s.endEverything(ctx, accountID, "account_disabled")
+	})
+}
+
+// Enable opens a closed account again: active when it has a password, invited
+// otherwise. ErrState when it is not closed.
+func (s *Service) Enable(ctx context.Context, r *realm.Realm, accountID uuid.UUID, by By) error {
+	return s.switchState(ctx, r, accountID, []State{Disabled}, "account.enabled", by, func(ctx context.Context, _ Account) (State, error) {
+		hash, _, err := s.passwordHash(ctx, accountID)
+		if err != nil || hash == "" {
+			return Invited, err
+		}
+		return Active, nil
+	})
+}
+
+func (s *Service) switchState(ctx context.Context, r *realm.Realm, accountID uuid.UUID, from []State, kind string, by By,
+	do func(context.Context, Account) (State, error)) error {
+	err := s.db.InTx(ctx, func(ctx context.Context) error {
+		a, err := s.Lock(ctx, r.Name, accountID)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(from, a.State) {
+			return ErrState
+		}
+		to, err := do(ctx, a)
+		if err != nil {
+			return err
+		}
+		if err := s.setState(ctx, accountID, from, to); err != nil {
+			return err
+		}
+		return s.audit.Record(ctx, audit.Event{Realm: r.Name, Kind: kind, Severity: audit.Warning, Actor: by.Actor,
+			Target: a.Actor(), PracticeID: by.PracticeID, ClientID: by.ClientID, IP: by.IP,
+			Details: map[string]any{"reason": by.Reason}})
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", kind, err)
+	}
+	return nil
+}
+
+// endEverything ends all that an account has open. The order is the same
+// everywhere: account (locked by the caller), tickets, invitations, sessions,
+// grants.
+func (s *Service) endEverything(ctx context.Context, accountID uuid.UUID, reason string) error {
+	if err := s.peers.Tickets.VoidAll(ctx, accountID, reason); err != nil {
+		return fmt.Errorf("void reset links: %w", err)
+	}
+	if err := s.voidInvitations(ctx, accountID); err != nil {
+		return fmt.Errorf("void invitations: %w", err)
+	}
+	if err := s.sessions.EndAll(ctx, accountID, uuid.Nil, reason); err != nil {
+		return err
+	}
+	if err := s.peers.Grants.RevokeAll(ctx, accountID, reason); err != nil {
+		return fmt.Errorf("revoke grants: %w", err)
+	}
+	return nil
+}
+
+// localeOf is the language in which an account is written to.
+func (s *Service) localeOf(r *realm.Realm, a Account) string {
+	if slices.Contains(r.Locales, a.Locale) {
+		return a.Locale
+	}
+	return r.DefaultLocale
+}
