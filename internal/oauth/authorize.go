@@ -1,0 +1,267 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/ory/fosite"
+
+	"github.com/portico-id/portico/internal/audit"
+	"github.com/portico-id/portico/internal/database"
+	"github.com/portico-id/portico/internal/realm"
+	"github.com/portico-id/portico/internal/web"
+)
+
+// maxLocation bounds the URL that a posted request is turned into.
+const maxLocation = 12 << 10
+
+// consentRule is what has to be remembered for a grant to be stored.
+type consentRule int
+
+const (
+	consentNone   consentRule = iota // none is needed, or it was given for this very request
+	consentExact                     // for exactly these scopes
+	consentCovers                    // was seen to cover these scopes a moment ago
+)
+
+// authorizeGET is the authorization endpoint (RFC 6749 §3.1): a request of a
+// client, or with flow= the way back from a page that asked something.
+func (p *Provider) authorizeGET(c *gin.Context) error {
+	r := realm.From(c.Request.Context())
+	form, err := url.ParseQuery(c.Request.URL.RawQuery)
+	if err != nil {
+		return requestPage(errGarbled)
+	}
+	if flow, ok := form["flow"]; ok && !form.Has("client_id") {
+		a, err := p.flowOf(c, r, flow[0])
+		if err != nil {
+			return err
+		}
+		return p.decide(c, r, a)
+	}
+	a, err := p.readAuthorization(c.Request.Context(), r, form)
+	if err != nil {
+		return p.refuseRequest(c, r, a, err)
+	}
+	return p.decide(c, r, a)
+}
+
+// authorizePOST takes a request as a form (OpenID Connect Core §3.1.2.1). It
+// comes from another site, so the browser sends none of our cookies along;
+// sent on as a GET it does.
+func (p *Provider) authorizePOST(c *gin.Context) error {
+	r := realm.From(c.Request.Context())
+	form, err := readBody(c)
+	if err != nil {
+		return requestPage(err)
+	}
+	a, err := p.readAuthorization(c.Request.Context(), r, form)
+	if err != nil {
+		return p.refuseRequest(c, r, a, err)
+	}
+	location := r.Path + pathAuthorize + "?" + a.encode()
+	if len(location) > maxLocation {
+		return p.answerError(c, r, a, refuse(errInvalidRequest, "The request is too long."))
+	}
+	seeOther(c, location)
+	return nil
+}
+
+// flowOf resumes the flow with an id that came from outside; a page for
+// everything that is not a live flow of this browser.
+func (p *Provider) flowOf(c *gin.Context, r *realm.Realm, raw string) (*authorization, error) {
+	id, err := uuid.Parse(raw)
+	if err != nil {
+		return nil, flowPage(r, ErrFlow)
+	}
+	a, err := p.resume(c.Request.Context(), r, id, web.Browser(c))
+	switch {
+	case errors.Is(err, ErrFlow):
+		return nil, flowPage(r, err)
+	case err != nil:
+		return nil, page(err)
+	}
+	return a, nil
+}
+
+// decide runs the checks and does what they say.
+func (p *Provider) decide(c *gin.Context, r *realm.Realm, a *authorization) error {
+	current, err := p.sessions.Current(c)
+	if err != nil {
+		return page(fmt.Errorf("find session: %w", err))
+	}
+	s := situation{now: p.db.Now(c.Request.Context()), request: a, session: current}
+	if step := next(s); step != stepNone {
+		return p.ask(c, r, s, step)
+	}
+	rule := consentExact
+	if a.client.FirstParty || s.agreedHere() {
+		rule = consentNone
+	}
+	return p.grant(c, r, s, rule)
+}
+
+// ask sends the browser to a page of ours, or tells the client that it would
+// have to.
+func (p *Provider) ask(c *gin.Context, r *realm.Realm, s situation, what step) error {
+	a := s.request
+	code, description, path := errLoginRequired, "The person has to sign in.", pathSignIn
+	if what == stepConsent {
+		code, description, path = errConsentRequired, "The person has to agree.", pathConsent
+	}
+	// Somebody just signed in for this request and is not who the client means:
+	// asking again would go round in circles.
+	if a.silent() || what == stepSignIn && s.session != nil && s.freshForThis() {
+		return p.answerError(c, r, a, refuse(code, description))
+	}
+	if a.flow != nil {
+		seeOther(c, flowPath(r, path, a.flow.id))
+		return nil
+	}
+	id, err := p.begin(c.Request.Context(), r, a, web.Browser(c))
+	if err != nil {
+		return page(err)
+	}
+	seeOther(c, flowPath(r, path, id))
+	return nil
+}
+
+// grant stores the grant and answers with a code. What the checks saw is seen
+// again by the statement that stores it.
+func (p *Provider) grant(c *gin.Context, r *realm.Realm, s situation, rule consentRule) error {
+	ctx, a := c.Request.Context(), s.request
+	code, err := p.storeGrant(ctx, r, s, rule, web.ClientIP(c).String())
+	if errors.Is(err, errNotLive) && rule == consentExact {
+		covered, lookup := p.consented(ctx, r, s.session.AccountID, a.client.ID, a.scopes)
+		switch {
+		case lookup != nil:
+			return page(lookup)
+		case !covered:
+			return p.ask(c, r, s, stepConsent)
+		}
+		code, err = p.storeGrant(ctx, r, s, consentCovers, web.ClientIP(c).String())
+	}
+	switch {
+	case errors.Is(err, errNotLive):
+		s.session = nil // it ended a moment ago
+		return p.ask(c, r, s, stepSignIn)
+	case err != nil:
+		return page(err)
+	}
+	p.answer(c, r, a, url.Values{"code": {code}})
+	return nil
+}
+
+// storeGrant lets fosite make the code, and writes grant, code, the end of the
+// flow and the event in one batch. errNotLive when the sign-in or the consent
+// is not there.
+func (p *Provider) storeGrant(ctx context.Context, r *realm.Realm, s situation, rule consentRule, ip string) (string, error) {
+	ctx, u := p.newUnit(ctx, r, forAuthorize)
+	a := s.request
+	g := a.grantFor(r, database.NewID(), u.now)
+	g.AccountID, g.SessionID = s.session.AccountID, s.session.ID
+	g.AuthTime, g.ACR, g.AMR = s.session.AuthTime, s.session.ACR, s.session.AMR
+	u.authorize, u.grant, u.client, u.consent, u.ip = a, g, a.client, rule, ip
+
+	target, err := url.Parse(a.redirectURI)
+	if err != nil {
+		return "", fmt.Errorf("parse redirect URI: %w", err)
+	}
+	request := fosite.NewAuthorizeRequest()
+	request.ID, request.Client, request.RedirectURI = g.ID.String(), client{a.client, r.Issuer}, target
+	request.ResponseTypes = fosite.Arguments{"code"}
+	request.RequestedScope, request.GrantedScope = g.Scopes, g.Scopes
+	request.GrantedAudience = g.Audiences
+	// What fosite would check late or differently was checked before and is not
+	// shown to it: prompt, max_age, hints, state, response_mode.
+	request.Form = url.Values{
+		"redirect_uri": {a.redirectURI}, "code_challenge": {a.challenge}, "code_challenge_method": {"S256"},
+	}
+	response, err := p.fosite.NewAuthorizeResponse(ctx, request, newSignIn(g, a.nonce))
+	if err != nil {
+		return "", err
+	}
+	if a.flow != nil {
+		u.writes = append(u.writes, finishFlow(u.now, a.flow.id))
+	}
+	u.events = append(u.events, audit.Event{
+		Realm: r.Name, Kind: "grant.created", Actor: audit.Account(g.AccountID), Target: audit.Client(a.client.ID),
+		ClientID: a.client.ID, IP: ip, Details: map[string]any{"grant": g.ID.String(), "scope": canonical(g.Scopes)},
+	})
+	if err := u.flush(ctx, true); err != nil {
+		return "", err
+	}
+	return response.GetCode(), nil
+}
+
+// answer sends the browser back to the client. Every answer names its issuer
+// (RFC 9207 §2) and repeats the state.
+func (p *Provider) answer(c *gin.Context, r *realm.Realm, a *authorization, parameters url.Values) {
+	parameters.Set("iss", r.Issuer)
+	if a.hasState {
+		parameters.Set("state", a.state)
+	}
+	location := withParameters(a.redirectURI, parameters)
+	if a.mode == "fragment" {
+		location = a.redirectURI + "#" + parameters.Encode()
+	}
+	seeOther(c, location)
+}
+
+// refuseRequest answers a request that cannot be served: on a page of ours as
+// long as the redirect URI is in doubt, else at the client.
+func (p *Provider) refuseRequest(c *gin.Context, r *realm.Realm, a *authorization, err error) error {
+	if a == nil {
+		return requestPage(err)
+	}
+	return p.answerError(c, r, a, err)
+}
+
+// answerError sends an error to the client (RFC 6749 §4.1.2.1).
+func (p *Provider) answerError(c *gin.Context, r *realm.Realm, a *authorization, err error) error {
+	e := asProtocol(err)
+	p.logFailure(c, e)
+	p.answer(c, r, a, url.Values{"error": {e.Code}, "error_description": {e.Description}})
+	return nil
+}
+
+// seeOther is the only redirect of this package: 303 turns every request into
+// a GET, so no password is posted on (RFC 9700 §4.12).
+func seeOther(c *gin.Context, location string) {
+	noStore(c)
+	c.Header("Location", location)
+	c.Status(http.StatusSeeOther)
+	c.Writer.WriteHeaderNow()
+}
+
+// page is the page for an error of ours: "busy" when the database is away.
+func page(err error) error {
+	if unavailable(err) {
+		return web.Busy(5*time.Second, err)
+	}
+	return err
+}
+
+// requestPage is shown instead of following a redirect URI that is not known
+// to be the client's.
+func requestPage(err error) error {
+	key := "oauth.error.request"
+	switch {
+	case errors.Is(err, errNoClient):
+		key = "oauth.error.client"
+	case errors.Is(err, errNoRedirect):
+		key = "oauth.error.redirect"
+	}
+	return &web.Error{Status: http.StatusBadRequest, Key: key, Err: err}
+}
+
+// flowPage is for a flow that is over, or was never this browser's.
+func flowPage(r *realm.Realm, err error) error {
+	return &web.Error{Status: http.StatusGone, Key: "oauth.error.flow", Action: r.Home, Err: err}
+}

@@ -1,0 +1,146 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/portico-id/portico/internal/database"
+	"github.com/portico-id/portico/internal/realm"
+)
+
+// ErrFlow says that a flow is unknown, over, or belongs to another browser.
+var ErrFlow = errors.New("no such flow in this browser")
+
+// finishedGrace is how long a finished flow may be asked for again: a double
+// click, or an answer that got lost. After that Back leads to a page that says
+// so, not to another code.
+const finishedGrace = time.Minute
+
+// interaction is an authorization request that waits for its person.
+type interaction struct {
+	id          uuid.UUID
+	request     string
+	createdAt   time.Time
+	expiresAt   time.Time
+	consentedBy *uuid.UUID
+}
+
+// begin stores a request for this browser and returns the flow's id.
+func (p *Provider) begin(ctx context.Context, r *realm.Realm, a *authorization, browser []byte) (uuid.UUID, error) {
+	id, now := database.NewID(), p.db.Now(ctx)
+	_, err := p.db.Exec(ctx, `
+		INSERT INTO interactions (id, realm, client_id, browser_hash, request, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		id, r.Name, a.client.ID, browser, a.encode(), now, now.Add(r.Lifetimes.Interaction))
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("store interaction: %w", err)
+	}
+	return id, nil
+}
+
+// resume finds a flow and reads its request again: a client or a redirect URI
+// that was removed from the configuration meanwhile is removed. ErrFlow.
+func (p *Provider) resume(ctx context.Context, r *realm.Realm, id uuid.UUID, browser []byte) (*authorization, error) {
+	flow := &interaction{id: id}
+	now := p.db.Now(ctx)
+	var finishedAt *time.Time
+	err := p.db.QueryRow(ctx, `
+		SELECT request, created_at, expires_at, consented_by, finished_at FROM interactions
+		WHERE id = $1 AND realm = $2 AND browser_hash = $3 AND expires_at > $4`, id, r.Name, browser, now).
+		Scan(&flow.request, &flow.createdAt, &flow.expiresAt, &flow.consentedBy, &finishedAt)
+	switch {
+	case errors.Is(err, database.ErrNoRows):
+		return nil, ErrFlow
+	case err != nil:
+		return nil, fmt.Errorf("find interaction: %w", err)
+	case finishedAt != nil && now.Sub(*finishedAt) > finishedGrace:
+		return nil, fmt.Errorf("%w: finished", ErrFlow)
+	}
+	form, err := decodeRequest(flow.request)
+	if err != nil {
+		return nil, err
+	}
+	a, err := p.readAuthorization(ctx, r, form)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFlow, err)
+	}
+	a.flow = flow
+	return a, nil
+}
+
+// FlowView is what the pages on the way may know of a flow.
+type FlowView struct {
+	ClientID, ClientName string
+	LoginHint            string // what the client believes the person signs in with
+	UILocales            string // languages, best first, separated by spaces
+	RedirectOrigin       string // for form-action: where the journey will end
+	ClientURI            string // the portal's front page, to start again
+}
+
+// Describe tells the sign-in page about the flow it works for. browser is
+// web.Browser of the request: a flow started in another browser is ErrFlow, so
+// nobody finishes somebody else's sign-in (login CSRF).
+func (p *Provider) Describe(ctx context.Context, r *realm.Realm, flow uuid.UUID, browser []byte) (FlowView, error) {
+	a, err := p.resume(ctx, r, flow, browser)
+	if err != nil {
+		return FlowView{}, err
+	}
+	return FlowView{
+		ClientID: a.client.ID, ClientName: clientName(a.client), LoginHint: a.loginHint, UILocales: a.uiLocales,
+		RedirectOrigin: originOf(a.redirectURI), ClientURI: a.client.ClientURI,
+	}, nil
+}
+
+func clientName(c *realm.Client) string {
+	if c.Name != "" {
+		return c.Name
+	}
+	return c.ID
+}
+
+// finishFlow marks a flow as answered.
+func finishFlow(now time.Time, id uuid.UUID) write {
+	return write{`UPDATE interactions SET finished_at = $1 WHERE id = $2 AND finished_at IS NULL`, []any{now, id}, nil}
+}
+
+// agree stores that an account agreed to a flow, and remembers it for the next
+// time. What was agreed to before stays agreed to.
+func (p *Provider) agree(ctx context.Context, r *realm.Realm, a *authorization, accountID uuid.UUID) error {
+	return p.db.InTx(ctx, func(ctx context.Context) error {
+		now := p.db.Now(ctx)
+		rows, err := p.db.Exec(ctx, `
+			UPDATE interactions SET consented_by = $2, consented_at = $3 WHERE id = $1 AND finished_at IS NULL`,
+			a.flow.id, accountID, now)
+		if err := database.ExactlyOne(rows, err, ErrFlow); err != nil {
+			return fmt.Errorf("record consent in flow: %w", err)
+		}
+		scopes := a.scopes
+		var before string
+		err = p.db.QueryRow(ctx, `SELECT scopes FROM consents WHERE realm = $1 AND account_id = $2 AND client_id = $3`,
+			r.Name, accountID, a.client.ID).Scan(&before)
+		if err == nil {
+			scopes = append(strings.Fields(before), scopes...)
+		} else if !errors.Is(err, database.ErrNoRows) {
+			return fmt.Errorf("find consent: %w", err)
+		}
+		_, err = p.db.Exec(ctx, `
+			INSERT INTO consents (realm, account_id, client_id, scopes, granted_at) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (realm, account_id, client_id) DO UPDATE SET scopes = excluded.scopes, granted_at = excluded.granted_at`,
+			r.Name, accountID, a.client.ID, canonical(scopes), now)
+		if err != nil {
+			return fmt.Errorf("remember consent: %w", err)
+		}
+		return p.audit.Record(ctx, consentEvent(r, a, accountID, "consent.given"))
+	})
+}
+
+// flowPath is a page of ours with the flow it works for.
+func flowPath(r *realm.Realm, path string, flow uuid.UUID) string {
+	return r.Path + path + "?" + url.Values{"flow": {flow.String()}}.Encode()
+}

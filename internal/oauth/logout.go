@@ -1,0 +1,238 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/portico-id/portico/internal/audit"
+	"github.com/portico-id/portico/internal/oauth/token"
+	"github.com/portico-id/portico/internal/realm"
+	"github.com/portico-id/portico/internal/session"
+	"github.com/portico-id/portico/internal/web"
+)
+
+// logoutParameters are those of RP-Initiated Logout §2 that are used.
+var logoutParameters = []string{"id_token_hint", "client_id", "post_logout_redirect_uri", "state", "ui_locales"}
+
+// logoutRequest is what a sign-out request is worth.
+type logoutRequest struct {
+	form     url.Values
+	client   *realm.Client   // nil: none that we know
+	hint     *token.Identity // nil: none that we gave
+	redirect string          // registered for the client, byte for byte; else ""
+	state    string
+}
+
+// readLogout reads a sign-out request. What does not fit is dropped rather
+// than refused: somebody who wants to sign out should not meet an error page.
+// It only means that they are asked first, and that nothing is redirected.
+func (p *Provider) readLogout(ctx context.Context, r *realm.Realm, form url.Values) logoutRequest {
+	l := logoutRequest{form: url.Values{}}
+	for _, name := range logoutParameters {
+		if v := form[name]; len(v) == 1 {
+			l.form[name] = v
+		}
+	}
+	if duplicate(form) != "" {
+		return l
+	}
+	id := l.form.Get("client_id")
+	if raw := l.form.Get("id_token_hint"); raw != "" {
+		hint, err := token.ReadIdentity(raw, p.publicKeys(ctx, r))
+		if err != nil || hint.Issuer != r.Issuer || id != "" && !hint.Audience.Has(id) {
+			return l
+		}
+		l.hint = &hint
+		if id == "" {
+			id = hint.Audience[0]
+		}
+	}
+	if found, ok := r.Client(id); ok {
+		l.client = found
+		if uri := l.form.Get("post_logout_redirect_uri"); slices.Contains(found.PostLogoutRedirectURIs, uri) {
+			l.redirect, l.state = uri, l.form.Get("state")
+		}
+	}
+	return l
+}
+
+// trusted reports whether the hint proves that the client means the person who
+// is signed in here. Without it anybody could sign people out with a link.
+func (l logoutRequest) trusted(current *session.Session) bool {
+	return l.hint != nil && l.client != nil &&
+		(l.hint.SessionID == current.ID.String() || l.hint.Subject == current.AccountID.String())
+}
+
+// logoutGET is RP-initiated logout (RP-Initiated Logout §2). A request that
+// proves who it is for ends the session; every other one shows a page with a
+// button, so that an image on another site signs nobody out.
+func (p *Provider) logoutGET(c *gin.Context) error {
+	r := realm.From(c.Request.Context())
+	form, err := url.ParseQuery(c.Request.URL.RawQuery)
+	if err != nil {
+		form = url.Values{}
+	}
+	l := p.readLogout(c.Request.Context(), r, form)
+	current, err := p.sessions.Current(c)
+	if err != nil {
+		return page(err)
+	}
+	web.PreferLang(c, l.form.Get("ui_locales"))
+	if current == nil {
+		p.leave(c, r, l)
+		return nil
+	}
+	if l.trusted(current) {
+		return p.signOut(c, r, l, current)
+	}
+	return p.showLogout(c, r, l, current)
+}
+
+// logoutPOST takes the same from a form on the client's site. The browser
+// sends none of our cookies with it; sent on as a GET it does.
+func (p *Provider) logoutPOST(c *gin.Context) error {
+	r := realm.From(c.Request.Context())
+	form, err := readBody(c)
+	if err != nil {
+		return requestPage(err)
+	}
+	kept := url.Values{}
+	for _, name := range logoutParameters {
+		if v := form[name]; len(v) > 0 {
+			kept[name] = v
+		}
+	}
+	location := r.Path + pathLogout + "?" + kept.Encode()
+	if len(location) > maxLocation {
+		return requestPage(errors.New("logout request too long"))
+	}
+	seeOther(c, location)
+	return nil
+}
+
+// logoutView is oauth/logout.html.
+type logoutView struct {
+	Email                   string
+	Apps                    []string // what the person is signed in to from here
+	Client, Redirect, State string   // hidden
+}
+
+func (p *Provider) showLogout(c *gin.Context, r *realm.Realm, l logoutRequest, current *session.Session) error {
+	ctx := c.Request.Context()
+	view := logoutView{Redirect: l.redirect, State: l.state}
+	if l.client != nil {
+		view.Client = l.client.ID
+	}
+	rows, err := p.db.Query(ctx, `
+		SELECT a.login_email, g.client_id FROM accounts a
+		LEFT JOIN grants g ON g.account_id = a.id AND g.session_id = $1 AND g.revoked_at IS NULL AND g.expires_at > $2
+		WHERE a.id = $3 AND a.realm = $4 ORDER BY g.client_id`,
+		current.ID, p.db.Now(ctx), current.AccountID, r.Name)
+	if err != nil {
+		return page(fmt.Errorf("find what a session is used for: %w", err))
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id *string
+		if err := rows.Scan(&view.Email, &id); err != nil {
+			return page(fmt.Errorf("find what a session is used for: %w", err))
+		}
+		if id == nil {
+			continue
+		}
+		if app, ok := r.Client(*id); ok && !slices.Contains(view.Apps, clientName(app)) {
+			view.Apps = append(view.Apps, clientName(app))
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return page(fmt.Errorf("find what a session is used for: %w", err))
+	}
+	if l.redirect != "" {
+		web.FormAction(c, originOf(l.redirect))
+	}
+	return p.pages.Render(c, http.StatusOK, "oauth/logout.html", view)
+}
+
+// confirmLogout is the button of our own page (POST, protected against
+// forgery).
+func (p *Provider) confirmLogout(c *gin.Context) error {
+	r := realm.From(c.Request.Context())
+	form := url.Values{}
+	for _, name := range []string{"client_id", "post_logout_redirect_uri", "state"} {
+		if v := c.PostForm(name); v != "" {
+			form.Set(name, v)
+		}
+	}
+	l := p.readLogout(c.Request.Context(), r, form)
+	current, err := p.sessions.Current(c)
+	if err != nil {
+		return page(err)
+	}
+	if current == nil {
+		p.leave(c, r, l)
+		return nil
+	}
+	return p.signOut(c, r, l, current)
+}
+
+// signOut ends the session and the grants that came of it.
+func (p *Provider) signOut(c *gin.Context, r *realm.Realm, l logoutRequest, current *session.Session) error {
+	event := audit.Event{
+		Realm: r.Name, Kind: "session.signed_out", Actor: audit.Account(current.AccountID),
+		Target: audit.Account(current.AccountID), IP: web.ClientIP(c).String(),
+	}
+	if l.client != nil {
+		event.ClientID = l.client.ID
+	}
+	err := p.db.InTx(c.Request.Context(), func(ctx context.Context) error {
+		if err := p.sessions.End(ctx, current.ID, reasonSignOut); err != nil {
+			return err
+		}
+		if err := p.RevokeSession(ctx, current.ID, reasonSignOut); err != nil {
+			return err
+		}
+		return p.audit.Record(ctx, event)
+	})
+	if err != nil {
+		return page(fmt.Errorf("sign out: %w", err))
+	}
+	p.sessions.ClearCookie(c, r)
+	web.NewBrowser(c) // what was started in this browser ends too
+	p.leave(c, r, l)
+	return nil
+}
+
+// leave sends the browser to the client's registered page, or to ours.
+func (p *Provider) leave(c *gin.Context, r *realm.Realm, l logoutRequest) {
+	if l.redirect != "" {
+		parameters := url.Values{}
+		if l.form.Has("state") {
+			parameters.Set("state", l.state)
+		}
+		seeOther(c, withParameters(l.redirect, parameters))
+		return
+	}
+	location := r.Path + pathSignedOut
+	if l.client != nil {
+		location += "?" + url.Values{"client_id": {l.client.ID}}.Encode()
+	}
+	seeOther(c, location)
+}
+
+// signedOutView is oauth/signed_out.html. Href is where "Sign in again" leads.
+type signedOutView struct{ Href string }
+
+func (p *Provider) signedOut(c *gin.Context) error {
+	r := realm.From(c.Request.Context())
+	view := signedOutView{Href: r.Home}
+	if known, ok := r.Client(c.Query("client_id")); ok && known.ClientURI != "" {
+		view.Href = known.ClientURI
+	}
+	return p.pages.Render(c, http.StatusOK, "oauth/signed_out.html", view)
+}
