@@ -1,16 +1,20 @@
 -- +goose Up
 -- Signing keys of a realm. sealed is the private key under the key-encryption key.
+-- generation counts the keys of an algorithm: its uniqueness decides which of
+-- several replicas makes the next key.
 CREATE TABLE signing_keys (
     kid        text NOT NULL,
     realm      text NOT NULL,
     alg        text NOT NULL CHECK (alg IN ('ES256', 'RS256')),
     public_jwk text NOT NULL,
     sealed     bytea NOT NULL,
+    generation bigint NOT NULL,
     created_at timestamptz NOT NULL,
     active_at  timestamptz NOT NULL,
     retired_at timestamptz,
     remove_at  timestamptz,
-    PRIMARY KEY (realm, kid)
+    PRIMARY KEY (realm, kid),
+    UNIQUE (realm, alg, generation)
 );
 
 -- An authorization request that waits for its person, bound to one browser.
@@ -38,7 +42,8 @@ CREATE TABLE consents (
     PRIMARY KEY (realm, account_id, client_id)
 );
 
--- What an account allowed a client. Revoking the row ends every token that came of it.
+-- What an account allowed a client. Revoking the row ends every token that came of it,
+-- and so does a newer credential_version of the account.
 CREATE TABLE grants (
     id            uuid PRIMARY KEY,
     realm         text NOT NULL,
@@ -48,6 +53,7 @@ CREATE TABLE grants (
     scopes        text NOT NULL,
     audiences     text NOT NULL,
     session_data  text NOT NULL,
+    credential_version bigint NOT NULL,
     created_at    timestamptz NOT NULL,
     expires_at    timestamptz NOT NULL,
     revoked_at    timestamptz,

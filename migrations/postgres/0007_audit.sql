@@ -23,12 +23,22 @@ CREATE TABLE audit_unchained (
     event_id uuid PRIMARY KEY
 );
 
--- The chain: each link's hash covers the event and the link before it.
+-- The chain: each link's hash covers the event's digest and the link before it.
 CREATE TABLE audit_chain (
     seq      bigint PRIMARY KEY,
     event_id uuid NOT NULL UNIQUE,
+    digest   bytea NOT NULL,
     hash     bytea NOT NULL
 );
+
+-- The end of the chain. Whoever locks its row makes the next links.
+CREATE TABLE audit_head (
+    id   bigint PRIMARY KEY CHECK (id = 1),
+    seq  bigint NOT NULL,
+    hash bytea NOT NULL,
+    seal bytea NOT NULL
+);
+INSERT INTO audit_head (id, seq, hash, seal) VALUES (1, 0, '', '');
 
 -- +goose StatementBegin
 CREATE FUNCTION portico_audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -43,5 +53,11 @@ END $$;
 -- +goose StatementEnd
 CREATE TRIGGER audit_events_append_only BEFORE UPDATE OR DELETE ON audit_events
     FOR EACH ROW EXECUTE FUNCTION portico_audit_is_append_only();
+CREATE TRIGGER audit_events_no_truncate BEFORE TRUNCATE ON audit_events
+    FOR EACH STATEMENT EXECUTE FUNCTION portico_audit_is_append_only();
 CREATE TRIGGER audit_chain_append_only BEFORE UPDATE OR DELETE ON audit_chain
+    FOR EACH ROW EXECUTE FUNCTION portico_audit_is_append_only();
+CREATE TRIGGER audit_chain_no_truncate BEFORE TRUNCATE ON audit_chain
+    FOR EACH STATEMENT EXECUTE FUNCTION portico_audit_is_append_only();
+CREATE TRIGGER audit_head_stays BEFORE DELETE ON audit_head
     FOR EACH ROW EXECUTE FUNCTION portico_audit_is_append_only();

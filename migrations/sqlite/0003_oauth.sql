@@ -1,16 +1,20 @@
 -- +goose Up
 -- Signing keys of a realm. sealed is the private key under the key-encryption key.
+-- generation counts the keys of an algorithm: its uniqueness decides which of
+-- several replicas makes the next key.
 CREATE TABLE signing_keys (
     kid        TEXT NOT NULL,
     realm      TEXT NOT NULL,
     alg        TEXT NOT NULL CHECK (alg IN ('ES256', 'RS256')),
     public_jwk TEXT NOT NULL,
     sealed     BLOB NOT NULL,
+    generation INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     active_at  INTEGER NOT NULL,
     retired_at INTEGER,
     remove_at  INTEGER,
-    PRIMARY KEY (realm, kid)
+    PRIMARY KEY (realm, kid),
+    UNIQUE (realm, alg, generation)
 ) STRICT;
 
 -- An authorization request that waits for its person, bound to one browser.
@@ -38,7 +42,8 @@ CREATE TABLE consents (
     PRIMARY KEY (realm, account_id, client_id)
 ) STRICT;
 
--- What an account allowed a client. Revoking the row ends every token that came of it.
+-- What an account allowed a client. Revoking the row ends every token that came of it,
+-- and so does a newer credential_version of the account.
 CREATE TABLE grants (
     id            BLOB PRIMARY KEY,
     realm         TEXT NOT NULL,
@@ -48,6 +53,7 @@ CREATE TABLE grants (
     scopes        TEXT NOT NULL,
     audiences     TEXT NOT NULL,
     session_data  TEXT NOT NULL,
+    credential_version INTEGER NOT NULL,
     created_at    INTEGER NOT NULL,
     expires_at    INTEGER NOT NULL,
     revoked_at    INTEGER,

@@ -40,6 +40,7 @@ CREATE TABLE recovery_tickets (
 ) STRICT;
 CREATE INDEX recovery_tickets_account ON recovery_tickets (account_id, created_at);
 CREATE INDEX recovery_tickets_association ON recovery_tickets (association_id, created_at);
+CREATE INDEX recovery_tickets_realm ON recovery_tickets (realm, created_at);
 CREATE INDEX recovery_tickets_expires ON recovery_tickets (expires_at);
 
 -- One browser's walk through a link: opened, answered.
@@ -52,3 +53,15 @@ CREATE TABLE recovery_flows (
 ) STRICT;
 CREATE INDEX recovery_flows_ticket ON recovery_flows (ticket_id);
 CREATE INDEX recovery_flows_expires ON recovery_flows (expires_at);
+
+-- A try at the security question, written before the answer is verified and
+-- removed when it was right: what is left counts against the account, over all
+-- links.
+CREATE TABLE recovery_attempts (
+    id           BLOB PRIMARY KEY,
+    account_id   BLOB NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+    ticket_id    BLOB NOT NULL REFERENCES recovery_tickets (id) ON DELETE CASCADE,
+    attempted_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX recovery_attempts_account ON recovery_attempts (account_id, attempted_at);
+CREATE INDEX recovery_attempts_attempted ON recovery_attempts (attempted_at);

@@ -16,6 +16,15 @@ CREATE TABLE staff_roles (
 ) STRICT;
 CREATE INDEX staff_roles_practice ON staff_roles (practice_id);
 
+-- A member of staff and an account of the patient realm that are one person:
+-- nobody helps themselves to their own account.
+CREATE TABLE staff_persons (
+    staff_id   BLOB NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+    account_id BLOB NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+    PRIMARY KEY (staff_id, account_id)
+) STRICT;
+CREATE INDEX staff_persons_account ON staff_persons (account_id);
+
 CREATE TABLE patients (
     id             BLOB PRIMARY KEY,
     practice_id    BLOB NOT NULL REFERENCES practices (id) ON DELETE CASCADE,

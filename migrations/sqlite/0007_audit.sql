@@ -23,12 +23,22 @@ CREATE TABLE audit_unchained (
     event_id BLOB PRIMARY KEY
 ) STRICT;
 
--- The chain: each link's hash covers the event and the link before it.
+-- The chain: each link's hash covers the event's digest and the link before it.
 CREATE TABLE audit_chain (
     seq      INTEGER PRIMARY KEY,
     event_id BLOB NOT NULL UNIQUE,
+    digest   BLOB NOT NULL,
     hash     BLOB NOT NULL
 ) STRICT;
+
+-- The end of the chain. Whoever locks its row makes the next links.
+CREATE TABLE audit_head (
+    id   INTEGER PRIMARY KEY CHECK (id = 1),
+    seq  INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    seal BLOB NOT NULL
+) STRICT;
+INSERT INTO audit_head (id, seq, hash, seal) VALUES (1, 0, x'', x'');
 
 -- recorded_at counts microseconds since 1970.
 -- +goose StatementBegin
@@ -52,6 +62,12 @@ END;
 -- +goose StatementEnd
 -- +goose StatementBegin
 CREATE TRIGGER audit_chain_no_delete BEFORE DELETE ON audit_chain
+BEGIN
+    SELECT RAISE(ABORT, 'audit rows are append-only');
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER audit_head_stays BEFORE DELETE ON audit_head
 BEGIN
     SELECT RAISE(ABORT, 'audit rows are append-only');
 END;
