@@ -24,7 +24,7 @@ var floors = [][]string{
 	{"internal/oauth", "internal/signin", "internal/recovery", "internal/admin"},
 	{"internal/server"},
 	{"internal/demo"},
-	{"cmd"},
+	{"cmd", "docs/examples/go"},
 }
 
 // besides are the few imports on one floor that the map allows, each with its
