@@ -28,13 +28,13 @@ func (p *Provider) showConsent(c *gin.Context) error {
 	if err != nil || a == nil {
 		return err
 	}
-	var email string
-	err = p.db.QueryRow(c.Request.Context(), `SELECT login_email FROM accounts WHERE id = $1 AND realm = $2`,
-		current.AccountID, r.Name).Scan(&email)
+	var email, language string
+	err = p.db.QueryRow(c.Request.Context(), `SELECT login_email, locale FROM accounts WHERE id = $1 AND realm = $2`,
+		current.AccountID, r.Name).Scan(&email, &language)
 	if err != nil {
 		return page(err)
 	}
-	web.PreferLang(c, a.uiLocales)
+	web.PreferLang(c, a.uiLocales, language)
 	// Browsers apply form-action to the redirects that follow the POST too.
 	web.FormAction(c, originOf(a.redirectURI))
 	return p.pages.Render(c, http.StatusOK, "oauth/consent.html", consentView{

@@ -83,7 +83,6 @@ func (p *Provider) logoutGET(c *gin.Context) error {
 	if err != nil {
 		return page(err)
 	}
-	web.PreferLang(c, l.form.Get("ui_locales"))
 	if current == nil {
 		p.leave(c, r, l)
 		return nil
@@ -125,12 +124,12 @@ type logoutView struct {
 
 func (p *Provider) showLogout(c *gin.Context, r *realm.Realm, l logoutRequest, current *session.Session) error {
 	ctx := c.Request.Context()
-	view := logoutView{Redirect: l.redirect, State: l.state}
+	view, language := logoutView{Redirect: l.redirect, State: l.state}, ""
 	if l.client != nil {
 		view.Client = l.client.ID
 	}
 	rows, err := p.db.Query(ctx, `
-		SELECT a.login_email, g.client_id FROM accounts a
+		SELECT a.login_email, a.locale, g.client_id FROM accounts a
 		LEFT JOIN grants g ON g.account_id = a.id AND g.session_id = $1 AND g.revoked_at IS NULL AND g.expires_at > $2
 		WHERE a.id = $3 AND a.realm = $4 ORDER BY g.client_id`,
 		current.ID, p.db.Now(ctx), current.AccountID, r.Name)
@@ -140,7 +139,7 @@ func (p *Provider) showLogout(c *gin.Context, r *realm.Realm, l logoutRequest, c
 	defer rows.Close()
 	for rows.Next() {
 		var id *string
-		if err := rows.Scan(&view.Email, &id); err != nil {
+		if err := rows.Scan(&view.Email, &language, &id); err != nil {
 			return page(fmt.Errorf("find what a session is used for: %w", err))
 		}
 		if id == nil {
@@ -153,6 +152,7 @@ func (p *Provider) showLogout(c *gin.Context, r *realm.Realm, l logoutRequest, c
 	if err := rows.Err(); err != nil {
 		return page(fmt.Errorf("find what a session is used for: %w", err))
 	}
+	web.PreferLang(c, l.form.Get("ui_locales"), language)
 	if l.redirect != "" {
 		web.FormAction(c, originOf(l.redirect))
 	}

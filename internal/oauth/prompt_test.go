@@ -139,6 +139,15 @@ func TestPromptLoginAndMaxAgeAskForAFreshSignIn(t *testing.T) {
 	})
 }
 
+func TestMaxAgeZeroAsksAlsoInTheInstantOfTheSignIn(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		now := w.db.Now(context.Background())
+		dbtest.SetNow(w.db, func() time.Time { return now })
+		w.signIn(w.account)
+		w.flowIn(w.authorize(request("portal", "max_age=0")), "/signin")
+	})
+}
+
 func TestAnIDTokenHintMeansThisPersonAndNoOther(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		hint := w.tokens("portal").get("id_token")

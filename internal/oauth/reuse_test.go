@@ -304,3 +304,27 @@ func TestADisableBetweenReadAndWriteWins(t *testing.T) {
 		}
 	})
 }
+
+// TestARepeatLosesAgainstTheSuccessor: the successor is spent after the
+// repetition was read and before it is counted.
+func TestARepeatLosesAgainstTheSuccessor(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		first := w.tokens("portal")
+		second := w.renew("portal", first.get("refresh_token"))
+		ctx, u := w.p.newUnit(context.Background(), w.r, forToken)
+		u.client, _ = w.r.Client("portal")
+		key := strategy{w.p}.RefreshTokenSignature(ctx, first.get("refresh_token"))
+		if _, err := (store{}).GetRefreshTokenSession(ctx, key, nil); err != nil || !u.refresh.repeat {
+			t.Fatal(err, u.refresh)
+		}
+		if err := (store{}).RotateRefreshToken(ctx, "", key); err != nil {
+			t.Fatal(err)
+		}
+		if r := w.renew("portal", second.get("refresh_token")); r.Status != 200 {
+			t.Fatal(r.Body)
+		}
+		if err := u.flush(ctx, true); err != errRepeat {
+			t.Errorf("%v", err)
+		}
+	})
+}

@@ -191,7 +191,7 @@ func (store) GetRefreshTokenSession(ctx context.Context, hash string, _ fosite.S
 	if u.purpose == forRevocation {
 		return u.request, nil // the handler compares the client; used or not, the family ends
 	}
-	if !row.grant.Live {
+	if row.grant.ClientID != u.client.ID || !row.grant.Live {
 		return nil, fosite.ErrNotFound
 	}
 	if row.usedAt == nil {
