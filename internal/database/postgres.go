@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/exaring/otelpgx"
@@ -72,8 +73,11 @@ func openPostgres(ctx context.Context, url string, o Options) (*pgxpool.Pool, er
 	return pool, nil
 }
 
+// closedTexts are errors that their libraries export no value for.
+var closedTexts = []string{"conn closed", "closed pool", "sql: database is closed"}
+
 // isClosed recognises a connection that ended under a statement.
 func isClosed(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, net.ErrClosed) || err.Error() == "conn closed" || err.Error() == "closed pool"
+		errors.Is(err, net.ErrClosed) || slices.Contains(closedTexts, err.Error())
 }

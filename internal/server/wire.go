@@ -32,7 +32,7 @@ const busyFor = 5 * time.Second
 
 // journeys makes the upper rooms and introduces them to each other.
 func (r *rooms) journeys(cfg *config.Config, db *database.DB, sealer *secret.Sealer, log *slog.Logger) error {
-	r.oauth = oauth.New(oauth.Deps{DB: db, Keys: r.keys, Sealer: sealer, Sessions: r.sessions, Audit: r.audit, Pages: r.pages, Log: log})
+	r.oauth = oauth.New(oauth.Deps{ACRValues: []string{account.PasswordMethod.ACR}, DB: db, Keys: r.keys, Sealer: sealer, Sessions: r.sessions, Audit: r.audit, Pages: r.pages, Log: log})
 	r.recovery = recovery.NewService(recovery.Deps{DB: db, Accounts: r.accounts, Outbox: r.outbox, Audit: r.audit,
 		Limits: r.limits, Realms: cfg.Set().ByName, Log: log})
 	r.outbox.OnFinished = r.letterFinished
