@@ -96,13 +96,14 @@ type New struct {
 	ID            uuid.UUID // uuid.Nil: a new one
 	LoginEmail    string
 	EmailVerified bool
-	State         State // Invited, or Active with Password
+	State         State // Invited, or Active with Password or PasswordHash
 	GivenName     string
 	FamilyName    string
 	Name          string
 	Locale        string
 	Profile       json.RawMessage
 	Password      string // Active only; judged like any other
+	PasswordHash  string // instead, brought along from another system: see password.CheckImported
 	Question      string // key of a question, with Answer; "" leaves the account without
 	Answer        string
 }

@@ -2,6 +2,7 @@ package account
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 	"golang.org/x/text/unicode/norm"
@@ -29,15 +30,15 @@ var domains = idna.New(
 // for another. Only ASCII letters are lowered, for the same reason.
 func NormalizeEmail(s string) (string, error) {
 	s = strings.Trim(s, " \t\r\n")
-	if s == "" || len(s) > 4*maxEmail || norm.NFKC.String(s) != s {
+	if s == "" || len(s) > 4*maxEmail || !utf8.ValidString(s) || norm.NFKC.String(s) != s {
 		return "", ErrEmail
 	}
 	local, domain, found := strings.Cut(s, "@")
 	if !found || strings.Contains(domain, "@") || !dotAtom(local) {
 		return "", ErrEmail
 	}
-	domain, err := domains.ToASCII(domain)
-	if err != nil || !strings.Contains(domain, ".") || strings.HasSuffix(domain, ".") || !hostName(domain) {
+	domain, ok := aLabels(lowerASCII(domain))
+	if !ok || !strings.Contains(domain, ".") || strings.HasSuffix(domain, ".") || !hostName(domain) {
 		return "", ErrEmail
 	}
 	email := lowerASCII(local + "@" + domain)
@@ -45,6 +46,17 @@ func NormalizeEmail(s string) (string, error) {
 		return "", ErrEmail
 	}
 	return email, nil
+}
+
+// aLabels encodes a domain. IDNA's mappings drop characters and turn others
+// into letters and dots; a domain that they change is refused.
+func aLabels(domain string) (string, bool) {
+	ascii, err := domains.ToASCII(domain)
+	if err != nil {
+		return "", false
+	}
+	back, err := domains.ToUnicode(ascii)
+	return ascii, err == nil && (domain == ascii || domain == back)
 }
 
 // dotAtom reports whether local is an unquoted local part (RFC 5322 §3.2.3).

@@ -12,7 +12,6 @@ func TestNormalizeEmail(t *testing.T) {
 		"  Maria.Gomez@Example.TEST \n":   "maria.gomez@example.test",
 		"o'brien+portal@example.test":     "o'brien+portal@example.test",
 		"maria@münchen.example.test":      "maria@xn--mnchen-3ya.example.test",
-		"maria@MÜNCHEN.example.test":      "maria@xn--mnchen-3ya.example.test",
 		"maria@xn--mnchen-3ya.example":    "maria@xn--mnchen-3ya.example",
 		strings.Repeat("a", 64) + "@e.st": strings.Repeat("a", 64) + "@e.st",
 	} {
@@ -41,6 +40,7 @@ func TestNormalizeEmailRefuses(t *testing.T) {
 		"maria＠example.test",              // full width @
 		"maria@example。test",              // ideographic full stop
 		"maria@ex\u00ADample.test",        // soft hyphen
+		"maria@MÜNCHEN.example.test",      // only ASCII is lowered
 		"mar\u200Bia@example.test",        // zero width space
 		"mariа@example.test",              // Cyrillic а
 		"josé@example.test",               // needs SMTPUTF8, which not every mail server speaks
@@ -59,6 +59,7 @@ func TestNormalizeEmailRefuses(t *testing.T) {
 func FuzzNormalizeEmail(f *testing.F) {
 	f.Add("Maria@Example.test")
 	f.Add("\u212A@x.test")
+	f.Add("0@0.\x81")
 	f.Fuzz(func(t *testing.T, in string) {
 		got, err := NormalizeEmail(in)
 		if err != nil {

@@ -89,19 +89,12 @@ func (s *Service) Create(ctx context.Context, r *realm.Realm, n New) (Account, e
 	}
 	a := Account{ID: n.ID, Realm: r.Name, LoginEmail: email, EmailVerified: n.EmailVerified, State: n.State,
 		GivenName: n.GivenName, FamilyName: n.FamilyName, Name: n.Name, Locale: n.Locale, Profile: n.Profile}
-	if n.State == Invited && n.Password != "" || n.State == Active && n.Password == "" {
+	if has := n.Password != "" || n.PasswordHash != ""; n.State == Invited && has || n.State == Active && !has {
 		return Account{}, fmt.Errorf("%w: an active account has a password and an invited one has none", ErrState)
 	}
-	var hash, answerHash string
-	if n.Password != "" {
-		if hash, err = s.HashPassword(ctx, r, a, n.Password); err != nil {
-			return Account{}, err
-		}
-	}
-	if n.Question != "" {
-		if answerHash, err = s.hashAnswer(ctx, a, hash, n.Question, n.Answer); err != nil {
-			return Account{}, err
-		}
+	hash, answerHash, err := s.hashNew(ctx, r, a, n)
+	if err != nil {
+		return Account{}, err
 	}
 	err = s.db.InTx(ctx, func(ctx context.Context) error {
 		if err := s.insert(ctx, a); err != nil {
@@ -127,6 +120,32 @@ func (s *Service) Create(ctx context.Context, r *realm.Realm, n New) (Account, e
 		return Account{}, fmt.Errorf("create account: %w", err)
 	}
 	return a, nil
+}
+
+// hashNew hashes what a new account is to prove itself by. The answer is
+// compared with the password here, where both are known in the clear; an
+// imported password is not, and is taken for different.
+func (s *Service) hashNew(ctx context.Context, r *realm.Realm, a Account, n New) (hash, answerHash string, err error) {
+	switch {
+	case n.Password != "" && n.PasswordHash != "":
+		return "", "", fmt.Errorf("%w: a password and the hash of another one", ErrState)
+	case n.Password != "":
+		if hash, err = s.HashPassword(ctx, r, a, n.Password); err != nil {
+			return "", "", err
+		}
+		if n.Question != "" && foldAnswer(n.Answer) == foldAnswer(n.Password) {
+			return "", "", ErrAnswerObvious
+		}
+	case n.PasswordHash != "":
+		if err = password.CheckImported(n.PasswordHash); err != nil {
+			return "", "", err
+		}
+		hash = n.PasswordHash
+	}
+	if n.Question != "" {
+		answerHash, err = s.hashAnswer(ctx, a, "", n.Question, n.Answer)
+	}
+	return hash, answerHash, err
 }
 
 // ChangeEmail gives an account another login email, in the caller's

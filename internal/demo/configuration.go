@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"strings"
 	"text/template"
 
@@ -29,6 +30,8 @@ mail:
     host: {{q .SMTPHost}}
     port: {{.SMTPPort}}
     tls: none
+argon2:
+  concurrency: {{.Hashers}}
 log:
   level: {{.LogLevel}}
   format: text
@@ -49,6 +52,14 @@ realms:
       support_phone: "555-0100"
       support_email: "help@example.test"
       support_hours: {{q .Hours}}
+    # Everybody in the demo comes from one address.
+    recovery:
+      requests_per_network_per_hour: 1000
+    sign_in:
+      attempts_per_network_per_hour: 100000
+    # Reuse of a refresh token is answered at its strictest here: no retry.
+    oauth:
+      refresh_grace: 0s
     clients:
 {{- $realm := .Name}}
 {{- range .Clients}}
@@ -58,6 +69,9 @@ realms:
         public: true
 {{- else}}
         secret: env:{{env $realm .ID}}
+{{- end}}
+{{- if not .Public}}
+        id_token_alg: ES256
 {{- end}}
 {{- if .FirstParty}}
         first_party: true
@@ -120,6 +134,9 @@ func (o Options) configure() ([]byte, error) {
 	err := configuration.Execute(&out, map[string]any{
 		"Listen": o.address(o.Port), "Private": o.address(o.PrivatePort),
 		"SMTPHost": o.Host, "SMTPPort": o.SMTPPort, "LogLevel": strings.ToLower(o.LogLevel.String()),
+		// Seeding hashes dozens of passwords before anybody can sign in: the
+		// two pools together should keep every processor busy.
+		"Hashers":  max(4, runtime.NumCPU()),
 		"Provider": o.providerURL(), "AdminAPI": o.adminAPI(), "Zone": zoneName,
 		"Realms": []realmText{
 			{seed.PatientRealm, o.issuer(seed.PatientRealm), o.patientURL(), "Patient Portal", "#0b5c8a", "Monday to Friday, 8 to 6", o.registrations(seed.PatientRealm)},

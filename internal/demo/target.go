@@ -48,10 +48,10 @@ func (t *target) Practices(ctx context.Context, list []seed.Practice) error {
 	})
 }
 
-// Accounts hashes on as many processors as there are.
+// Accounts hashes on all processors.
 func (t *target) Accounts(ctx context.Context, list []seed.Account) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(runtime.NumCPU())
+	g.SetLimit(max(4, runtime.NumCPU()))
 	for _, a := range list {
 		g.Go(func() error {
 			if err := t.account(ctx, a); err != nil {
@@ -77,7 +77,7 @@ func (t *target) account(ctx context.Context, a seed.Account) error {
 	n := account.New{
 		ID: a.ID, LoginEmail: a.Email, EmailVerified: a.State != seed.Invited, State: account.State(a.State),
 		GivenName: a.GivenName, FamilyName: a.FamilyName, Name: a.Name(), Locale: a.Locale,
-		Password: a.Password, Question: a.Question, Answer: a.Answer,
+		PasswordHash: a.PasswordHash(), Question: a.Question, Answer: a.Answer,
 	}
 	if a.State != seed.Invited {
 		_, err := t.accounts.Create(ctx, r, n)

@@ -534,3 +534,25 @@ func TestTheLinkPageSaysWhoIsSignedIn(t *testing.T) {
 		t.Errorf("status %d", p.Status)
 	}
 }
+
+// Even a change that forgot to void the links does not leave them working.
+func TestALinkIsBoundToEmailAndCredentialVersion(t *testing.T) {
+	for name, change := range map[string]string{
+		"credential version": `UPDATE accounts SET credential_version = credential_version + 1`,
+		"email":              `UPDATE accounts SET login_email = 'moved@example.test'`,
+		"state":              `UPDATE accounts SET state = 'disabled'`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, w *world) {
+				w.Person(accounttest.Email)
+				link := w.link(accounttest.Email)
+				b := w.browser()
+				w.answered(b, link)
+				b.Get("/recovery/password")
+				w.Exec(change)
+				wantStatus(t, "the link", w.browser().Get(link), http.StatusGone)
+				wantStatus(t, "the started recovery", choose(b, accounttest.NewPassword), http.StatusGone)
+			})
+		})
+	}
+}

@@ -87,10 +87,10 @@ func New(t *testing.T, db *database.DB) *World {
 	}
 	w.Sealer, err = secret.NewSealer(bytes.Repeat([]byte{3}, secret.KeyBytes))
 	must("sealer")
-	w.Catalog, err = locale.Load(templates.FS)
-	must("locales")
-	renderer, err := mail.NewRenderer(templates.FS, nil, w.Catalog)
-	must("letters")
+	var renderer *mail.Renderer
+	var blocklist *password.Blocklist
+	w.Catalog, renderer, blocklist, err = shared()
+	must("read what is built in")
 	w.Outbox, err = mail.New(mail.Options{DB: db, Sealer: w.Sealer, Realms: w.FindRealm, Renderer: renderer, Sender: w.Post,
 		From: "no-reply@example.test", Logger: log, OnFinished: func(ctx context.Context, f mail.Finished) error {
 			if w.Finished == nil {
@@ -101,8 +101,6 @@ func New(t *testing.T, db *database.DB) *World {
 	must("outbox")
 	w.Audit, err = audit.New(db, audit.Options{Keys: [][]byte{w.Sealer.DeriveKey(audit.KeyPurpose, 32)}, Logger: log})
 	must("audit")
-	blocklist, err := password.NewBlocklist()
-	must("blocklist")
 	w.Pages, err = web.NewPages(templates.FS, nil, w.Catalog, web.Options{CSRFKey: w.Sealer.DeriveKey("csrf", 32), Log: log,
 		Classify: func(err error) *web.Error {
 			if errors.Is(err, password.ErrBusy) {
@@ -124,6 +122,29 @@ func New(t *testing.T, db *database.DB) *World {
 // hasher is shared: its queue is long enough for the races of the tests.
 var hasher = sync.OnceValue(func() *password.Hasher {
 	return password.NewHasher(password.Floor(), []byte("a pepper for tests"), password.PoolOptions{Concurrency: 4, Queue: 1000, Wait: time.Minute})
+})
+
+// shared reads once what takes time to read and never changes.
+func shared() (*locale.Catalog, *mail.Renderer, *password.Blocklist, error) {
+	b, err := builtIn()
+	return b.catalog, b.renderer, b.blocklist, err
+}
+
+type built struct {
+	catalog   *locale.Catalog
+	renderer  *mail.Renderer
+	blocklist *password.Blocklist
+}
+
+var builtIn = sync.OnceValues(func() (b built, err error) {
+	if b.catalog, err = locale.Load(templates.FS); err != nil {
+		return b, err
+	}
+	if b.renderer, err = mail.NewRenderer(templates.FS, nil, b.catalog); err != nil {
+		return b, err
+	}
+	b.blocklist, err = password.NewBlocklist()
+	return b, err
 })
 
 func realms(t *testing.T) (patient, practice *realm.Realm) {

@@ -187,6 +187,9 @@ func (p *Party) Finish(w http.ResponseWriter, r *http.Request) (returnTo string,
 	if err != nil {
 		return wait.returnTo, fmt.Errorf("%w: %w", ErrProvider, err)
 	}
+	if user, err = p.complete(r.Context(), provider, user, token.AccessToken); err != nil {
+		return wait.returnTo, fmt.Errorf("%w: %w", ErrProvider, err)
+	}
 	p.setCookie(w, p.signIn(s, user, token, raw, wait))
 	return wait.returnTo, nil
 }
@@ -242,6 +245,25 @@ func (c claims) user(subject string) *User {
 		user.Name = user.Email
 	}
 	return user
+}
+
+// complete asks userinfo for what the ID token leaves out: a provider that
+// issues an access token need not repeat profile and email in the ID token
+// (OpenID Connect Core 1.0 §5.4).
+func (p *Party) complete(ctx context.Context, provider *provider, user *User, accessToken string) (*User, error) {
+	if user.Name != "" || provider.userInfo == "" {
+		return user, nil
+	}
+	more, _, err := p.userInfo(ctx, provider, accessToken)
+	if err != nil {
+		return nil, fmt.Errorf("userinfo: %w", err)
+	}
+	// A token swapped for another person's must not change who signs in (§5.3.2).
+	if more.Subject != user.Subject {
+		return nil, errors.New("userinfo is for somebody else")
+	}
+	more.AuthTime = user.AuthTime
+	return more, nil
 }
 
 // signIn replaces the anonymous or older session: a new identifier at every

@@ -39,6 +39,9 @@ type Account struct {
 	Featured              bool      // worth naming first
 }
 
+// PasswordHash is the password as an import from another system brings it.
+func (a Account) PasswordHash() string { return hashes[a.Password] }
+
 // Name is the full name.
 func (a Account) Name() string { return a.GivenName + " " + a.FamilyName }
 

@@ -197,8 +197,7 @@ func (op *OP) idToken(nonce, access string) string {
 	claims := map[string]any{
 		"iss": op.Issuer, "sub": op.Person.Subject, "aud": ClientID, "iat": now.Unix(), "exp": now.Add(5 * time.Minute).Unix(),
 		"auth_time": now.Add(-op.AuthAge).Unix(), "at_hash": base64.RawURLEncoding.EncodeToString(sum[:16]),
-		"name": op.Person.Name, "given_name": op.Person.GivenName, "email": op.Person.Email, "locale": op.Person.Locale,
-	}
+	} // who it is, userinfo tells (OpenID Connect Core 1.0 §5.4)
 	if nonce != "" {
 		claims["nonce"] = nonce
 	}
