@@ -99,8 +99,8 @@ type overviewView struct {
 	Name, Email     string
 	Language        string
 	PasswordChanged time.Time
-	Question        string // its sentence in the locales, "" for none
-	Practice        bool   // the realm is one for staff
+	HasQuestion     bool // which one is asked behind a live link, and shown nowhere else
+	Practice        bool // the realm is one for staff
 	Devices         []deviceView
 	Done            string // what has just been done: "password", "language", "devices"
 	Home, HomeName  string
@@ -119,7 +119,7 @@ func (h *Handler) overview(c *gin.Context) error {
 		return err
 	}
 	ctx := c.Request.Context()
-	question, _, err := h.service.Question(ctx, v.account.ID)
+	_, hasQuestion, err := h.service.Question(ctx, v.account.ID)
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func (h *Handler) overview(c *gin.Context) error {
 		lang = web.Lang(c)
 	}
 	view := overviewView{Name: v.account.DisplayName(), Email: v.account.LoginEmail,
-		Language: h.service.catalog.T(lang, "language.name"), PasswordChanged: changed, Question: QuestionSentence(question),
+		Language: h.service.catalog.T(lang, "language.name"), PasswordChanged: changed, HasQuestion: hasQuestion,
 		Practice: v.realm.Kind == realm.Practice, Home: v.realm.Home, HomeName: v.realm.Brand.Name}
 	if done := c.Query("done"); slices.Contains([]string{"password", "language", "devices"}, done) {
 		view.Done = done

@@ -48,6 +48,7 @@ realms:
     time_zone: {{q $.Zone}}
     brand:
       name: {{q .Brand}}
+      logo: logo.svg
       color: {{q .Color}}
       support_phone: "555-0100"
       support_email: "help@example.test"
