@@ -4,6 +4,8 @@
 //	idp check     reads a configuration and reports every problem with its line
 //	idp migrate   brings the database to this version's schema
 //	idp serve     runs the provider
+//	idp blocklist makes a compact filter of breached passwords
+//	idp mail      shows the letters that people get
 //
 // It ends with 0 when all went well, 1 when the work failed, and 2 when it was
 // called wrongly or the configuration has problems.
@@ -69,7 +71,7 @@ Secrets are read from the environment, as the configuration names them
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newServe(), newMigrate(), newCheck(), newSecrets())
+	root.AddCommand(newServe(), newMigrate(), newCheck(), newSecrets(), newBlocklist(), newMail())
 	return root
 }
 

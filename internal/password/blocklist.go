@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"compress/gzip"
 	_ "embed"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -23,15 +24,17 @@ var commonList []byte
 var common = sync.OnceValues(func() ([]uint64, error) { return readList(bytes.NewReader(commonList)) })
 
 // Blocklist knows passwords that are easy to guess: a built-in list of more
-// than 170,000 breached passwords, dictionary words and names, lists of the
-// operator's, and simple patterns. It holds hashes, in about 1.5 MiB, needs no
-// network, and is safe for concurrent use.
+// than 170,000 breached passwords, dictionary words and names, lists and
+// filters of the operator's, and simple patterns. It holds hashes, in about
+// 1.5 MiB and what the operator adds, needs no network, and is safe for
+// concurrent use.
 type Blocklist struct {
-	lists [][]uint64
+	lists   [][]uint64
+	filters []*filter
 }
 
 // NewBlocklist reads the built-in list and any further ones: plain or gzipped
-// text, one password per line.
+// text, one password per line, or a filter that BuildFilter made.
 func NewBlocklist(extra ...io.Reader) (*Blocklist, error) {
 	builtIn, err := common()
 	if err != nil {
@@ -39,13 +42,29 @@ func NewBlocklist(extra ...io.Reader) (*Blocklist, error) {
 	}
 	b := &Blocklist{lists: [][]uint64{builtIn}}
 	for i, r := range extra {
-		list, err := readList(r)
-		if err != nil {
+		if err := b.add(r); err != nil {
 			return nil, fmt.Errorf("read blocklist %d: %w", i+1, err)
 		}
-		b.lists = append(b.lists, list)
 	}
 	return b, nil
+}
+
+func (b *Blocklist) add(r io.Reader) error {
+	buffered := bufio.NewReader(r)
+	if isFilter(buffered) {
+		f, err := readFilter(buffered, sizeOf(r))
+		if err != nil {
+			return err
+		}
+		b.filters = append(b.filters, f)
+		return nil
+	}
+	list, err := readList(buffered)
+	if err != nil {
+		return err
+	}
+	b.lists = append(b.lists, list)
+	return nil
 }
 
 // Len is the number of entries, all lists together.
@@ -54,6 +73,9 @@ func (b *Blocklist) Len() int {
 	for _, l := range b.lists {
 		n += len(l)
 	}
+	for _, f := range b.filters {
+		n += int(f.keys)
+	}
 	return n
 }
 
@@ -61,19 +83,24 @@ func (b *Blocklist) Len() int {
 // may be a password.
 const minEntry = 4
 
+var errHashes = errors.New("hashes, not passwords: make a filter of them with `idp blocklist build`")
+
 func readList(r io.Reader) ([]uint64, error) {
 	buffered := bufio.NewReader(r)
-	r = buffered
 	if magic, _ := buffered.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
 		unpacked, err := gzip.NewReader(buffered)
 		if err != nil {
 			return nil, err
 		}
 		defer unpacked.Close()
-		r = unpacked
+		buffered = bufio.NewReader(unpacked)
+	}
+	// As text, hashes would be read without complaint, and match nothing.
+	if head, _ := buffered.Peek(256); guessFormat(head) != "" {
+		return nil, errHashes
 	}
 	var list []uint64
-	lines := bufio.NewScanner(r)
+	lines := bufio.NewScanner(buffered)
 	for lines.Scan() {
 		if entry := foldPlain(strings.TrimSuffix(lines.Text(), "\r")); utf8.RuneCountInString(entry) >= minEntry {
 			list = append(list, hash64(entry))
@@ -112,6 +139,16 @@ func (b *Blocklist) has(folded string) bool {
 	return false
 }
 
+// breached looks a whole password up in the filters, as typed and folded.
+func (b *Blocklist) breached(normal, folded string) bool {
+	for _, f := range b.filters {
+		if f.has(normal) || folded != normal && f.has(folded) {
+			return true
+		}
+	}
+	return false
+}
+
 // guessable compares the whole password, never a part of it: "purple monkey
 // dishwasher" is made of three listed words and is a good password. What falls
 // is the listed password itself, also spelt with other case, accents, digits
@@ -120,7 +157,7 @@ func (b *Blocklist) has(folded string) bool {
 // or the place's own words with little else.
 func (b *Blocklist) guessable(normal string, contextWords []string) bool {
 	folded := foldPlain(normal)
-	if b.weak(folded) || b.decorated(folded) {
+	if b.weak(folded) || b.decorated(folded) || b.breached(normal, folded) {
 		return true
 	}
 	squeezed := keep(folded, isWordRune)

@@ -35,7 +35,6 @@ func vectors(t testing.TB) []vector {
 }
 
 func TestHashesOfOtherSystemsAreVerified(t *testing.T) {
-	h := hasher()
 	seen := map[string]int{}
 	for i, v := range vectors(t) {
 		if testing.Short() && i%4 != 0 {
@@ -45,6 +44,7 @@ func TestHashesOfOtherSystemsAreVerified(t *testing.T) {
 			t.Errorf("%s: %s: %v", v.Source, v.Hash, err)
 			continue
 		}
+		h := hasher() // of its own: one that knows slow hashes takes its time with all of them
 		parsed, _ := parseImported(v.Hash)
 		seen[strings.FieldsFunc(parsed.kind, func(r rune) bool { return r == ' ' })[0]]++
 		if ok, rehash, err := h.Verify(t.Context(), Passwords, v.Hash, v.Password); !ok || !rehash || err != nil {
@@ -76,8 +76,10 @@ func TestAHostileOrUnknownHashIsRefusedBeforeItCosts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := CheckImported(own); !errors.Is(err, ErrHash) {
-		t.Errorf("a hash with a pepper in it: %v", err)
+	for _, keyed := range []string{own, "$argon2id$v=19$m=64,t=1,p=1,keyid=abcd" + end} {
+		if err := CheckImported(keyed); !errors.Is(err, ErrHash) {
+			t.Errorf("a hash with a pepper in it: %v", err)
+		}
 	}
 	for _, bad := range []string{
 		"", "$", "$$", "plain text", "5f4dcc3b5aa765d61d8327deb882cf99", "{SSHA}abc", "$1$salt$hash", "$6$salt$hash", "$5$rounds=5000$salt$hash",
@@ -86,8 +88,8 @@ func TestAHostileOrUnknownHashIsRefusedBeforeItCosts(t *testing.T) {
 		"$pbkdf2-sha256$2000001" + end, "$pbkdf2-sha256$4294967296" + end, "$pbkdf2-sha256$0" + end, "$pbkdf2-sha256$-1" + end, "$pbkdf2-sha256$+1" + end,
 		"$pbkdf2-sha256$01" + end, "$pbkdf2-sha256$1e3" + end, "$pbkdf2-sha256$i=1000,l=31" + end, "$pbkdf2-sha256$l=32,i=1000" + end, "$pbkdf2-sha256$i=2000001,l=32" + end,
 		"$pbkdf2-sha256$i=1000,l=32,x=1" + end, "$pbkdf2-md5$1000" + end, "$pbkdf2-sha384$1000" + end, "$pbkdf2-sha256$1000$" + salt22, "$pbkdf2-sha256$1000" + end + "$",
-		"$pbkdf2-sha1$1000001" + end,                                                                  // 32 bytes are two blocks of SHA-1
-		"$pbkdf2-sha256$1000$$" + tag43, "$pbkdf2-sha256$1000$" + salt22 + "$" + tag43[:20],           // a tag of 15 bytes
+		"$pbkdf2-sha1$1000001" + end,                                                        // 32 bytes are two blocks of SHA-1
+		"$pbkdf2-sha256$1000$$" + tag43, "$pbkdf2-sha256$1000$" + salt22 + "$" + tag43[:20], // a tag of 15 bytes
 		"$pbkdf2-sha256$1000$" + salt22 + "$" + strings.Repeat("x", 88),                               // 66 bytes
 		"$pbkdf2-sha256$1000$" + salt22 + "$" + tag43 + "\n", "$pbkdf2-sha256$1000$" + salt22 + "$!!", // not base64
 		"$pbkdf2-sha256$1000$" + strings.Repeat("x", 400) + "$" + tag43, "$pbkdf2-sha256$1000$" + strings.Repeat("x", 200) + "$" + tag43,
@@ -99,7 +101,7 @@ func TestAHostileOrUnknownHashIsRefusedBeforeItCosts(t *testing.T) {
 		"$argon2id$v=19$m=262145,t=1,p=1" + end, "$argon2id$v=19$m=262144,t=5,p=1" + end, "$argon2id$v=19$m=4294967295,t=4294967295,p=1" + end,
 		"$argon2id$v=19$m=65536,t=17,p=1" + end, "$argon2id$v=19$m=8,t=131073,p=1" + end, "$argon2id$v=19$m=65536,t=0,p=1" + end, "$argon2id$v=19$m=65536,t=1,p=0" + end,
 		"$argon2id$v=19$m=65536,t=1,p=17" + end, "$argon2id$v=19$m=15,t=1,p=2" + end, "$argon2id$v=18$m=64,t=1,p=1" + end, "$argon2id$v=16$m=64,t=1,p=1" + end, "$argon2i$m=64,t=1,p=1" + end,
-		"$argon2id$v=19$m=64,t=1,p=1,data=abcd" + end, "$argon2i$v=19$m=64,t=1,p=1,keyid=abcd" + end, "$argon2id$v=19$m=64,t=1,p=1,keyid=abcd" + end, "$argon2d$v=19$m=64,t=1,p=1" + end,
+		"$argon2id$v=19$m=64,t=1,p=1,data=abcd" + end, "$argon2i$v=19$m=64,t=1,p=1,keyid=abcd" + end, "$argon2d$v=19$m=64,t=1,p=1" + end,
 		"$argon2id$v=19$m=64,t=1,p=1", "$argon2id$v=19", "$argon2id", "$scrypt", "$pbkdf2-sha256",
 	} {
 		if err := CheckImported(bad); !errors.Is(err, ErrHash) {
@@ -220,7 +222,7 @@ func TestLargeHashesShareABoundedMemory(t *testing.T) {
 					return
 				}
 				most.Store(max(most.Load(), used.Add(n)))
-				time.Sleep(time.Second)
+				time.Sleep(500 * time.Millisecond)
 				used.Add(-n)
 				release()
 			})
@@ -239,7 +241,7 @@ func TestAnImportedHashTakesAsLongAsNobody(t *testing.T) {
 	}
 	ctx := t.Context()
 	for name, hash := range map[string]string{
-		"slower than ours": "$pbkdf2-sha256$600000" + end,
+		"slower than ours": "$pbkdf2-sha256$200000" + end,
 		"quicker":          "$pbkdf2-sha256$1000" + end,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -249,7 +251,7 @@ func TestAnImportedHashTakesAsLongAsNobody(t *testing.T) {
 				t.Fatal(err)
 			}
 			var took [3][]time.Duration
-			for i := range 45 {
+			for i := range 12 {
 				for who, try := range []func(){
 					func() { _, _, _ = h.Verify(ctx, Passwords, hash, "a wrong password") },
 					func() { _, _, _ = h.Verify(ctx, Passwords, own, "a wrong password") },
@@ -257,7 +259,7 @@ func TestAnImportedHashTakesAsLongAsNobody(t *testing.T) {
 				} {
 					start := time.Now()
 					try()
-					if i >= 5 {
+					if i >= 3 {
 						took[who] = append(took[who], time.Since(start))
 					}
 				}
@@ -269,7 +271,7 @@ func TestAnImportedHashTakesAsLongAsNobody(t *testing.T) {
 			imported, ours, nobody := median(took[0]), median(took[1]), median(took[2])
 			t.Logf("medians: imported %v, ours %v, nobody %v", time.Duration(imported), time.Duration(ours), time.Duration(nobody))
 			for _, other := range []float64{ours, nobody} {
-				if imported/other > 1.15 || other/imported > 1.15 {
+				if imported/other > 1.25 || other/imported > 1.25 {
 					t.Error("time tells them apart")
 				}
 			}
