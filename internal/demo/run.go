@@ -116,8 +116,9 @@ func (d *demo) build() error {
 // portals first, the mailbox last, so that mails on their way still arrive.
 func (d *demo) serve(ctx context.Context, l *listeners, start Start, ready func()) error {
 	go func() { d.fail(d.mailbox.ServeSMTP(l.smtp)) }()
-	pages := d.http(l.mailbox, d.mailbox)
-	portals := []*http.Server{d.http(l.patient, d.patient), d.http(l.practice, d.practice)}
+	open := make(chan struct{})
+	pages := d.http(l.mailbox, gate(open, d.mailbox))
+	portals := []*http.Server{d.http(l.patient, gate(open, d.patient)), d.http(l.practice, gate(open, d.practice))}
 	defer func() {
 		for _, s := range portals {
 			stop(s.Shutdown)
@@ -153,6 +154,7 @@ func (d *demo) serve(ctx context.Context, l *listeners, start Start, ready func(
 	for up := provider.Ready(); ; {
 		select {
 		case <-up:
+			close(open)
 			ready()
 			up = nil
 		case err := <-ended:
@@ -178,6 +180,18 @@ func (d *demo) explain(err error) error {
 		return fmt.Errorf("%w; choose others with -port and -private-port", err)
 	}
 	return err
+}
+
+// gate lets requests wait until everything is there, so that a script that has
+// read the facts can use them at once.
+func gate(open <-chan struct{}, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-open:
+			h.ServeHTTP(w, r)
+		case <-r.Context().Done():
+		}
+	})
 }
 
 func (d *demo) http(l net.Listener, h http.Handler) *http.Server {

@@ -85,9 +85,17 @@ type FlowView struct {
 
 // Describe tells the sign-in page about the flow it works for. browser is
 // web.Browser of the request: a flow started in another browser is ErrFlow, so
-// nobody finishes somebody else's sign-in (login CSRF).
+// nobody finishes somebody else's sign-in (login CSRF). With ErrFlow the view
+// still names the client, if that is known.
 func (p *Provider) Describe(ctx context.Context, r *realm.Realm, flow uuid.UUID, browser []byte) (FlowView, error) {
 	a, err := p.resume(ctx, r, flow, browser)
+	if errors.Is(err, ErrFlow) {
+		id, findErr := p.clientOf(ctx, r, flow)
+		if findErr != nil {
+			return FlowView{}, findErr
+		}
+		return FlowView{ClientID: id}, err
+	}
 	if err != nil {
 		return FlowView{}, err
 	}
@@ -102,6 +110,20 @@ func clientName(c *realm.Client) string {
 		return c.Name
 	}
 	return c.ID
+}
+
+// clientOf finds the client of a flow that is over, or of another browser, so
+// that the person can start again there. "" when nothing is known of it.
+func (p *Provider) clientOf(ctx context.Context, r *realm.Realm, flow uuid.UUID) (string, error) {
+	var id string
+	err := p.db.QueryRow(ctx, `SELECT client_id FROM interactions WHERE id = $1 AND realm = $2`, flow, r.Name).Scan(&id)
+	if errors.Is(err, database.ErrNoRows) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("find client of the interaction: %w", err)
+	}
+	return id, nil
 }
 
 // finishFlow marks a flow as answered.

@@ -111,6 +111,13 @@ func over(r *realm.Realm, clientID string, cause error) error {
 
 func (h *Handler) page(c *gin.Context) error {
 	t, err := h.target(c)
+	var gone *web.Error
+	if errors.As(err, &gone) && gone.Action != "" && c.Query(web.Again) != "" {
+		// The flow is over or the browser has lost its cookie: back to the
+		// client, which starts a new one.
+		c.Redirect(http.StatusSeeOther, gone.Action)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -204,6 +204,11 @@ func checkOrigin(c *gin.Context, own string) error {
 	return nil
 }
 
+// Again is the query parameter of a "Start again" link: a click and no
+// redirect, so a page may send the browser on to the client without any danger
+// of going in circles.
+const Again = "again"
+
 // timedOut is the page with "Start again". The link keeps the flow, and with
 // it the client somebody came from.
 func timedOut(c *gin.Context, cause error) *Error {
@@ -212,6 +217,7 @@ func timedOut(c *gin.Context, cause error) *Error {
 	if flow := c.Request.PostForm.Get("flow"); flow != "" && query.Get("flow") == "" {
 		query.Set("flow", flow)
 	}
+	query.Set(Again, "1")
 	link := &url.URL{Path: again.Path, RawPath: again.RawPath, RawQuery: query.Encode()}
 	return &Error{Status: http.StatusForbidden, Key: "error.timed_out", Action: link.String(), Err: cause}
 }

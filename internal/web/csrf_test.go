@@ -67,7 +67,7 @@ func TestFormsOfOthersAreRefused(t *testing.T) {
 			if page.Status != c.status {
 				t.Errorf("got %d %q, want %d", page.Status, page.Text(), c.status)
 			}
-			if c.status == 403 && (page.H1() != "This page timed out" || page.Link("Start again") != "/patient/form?flow=f1") {
+			if c.status == 403 && (page.H1() != "This page timed out" || page.Link("Start again") != "/patient/form?again=1&flow=f1") {
 				t.Errorf("page %q, link %q", page.H1(), page.Link("Start again"))
 			}
 		})

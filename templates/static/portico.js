@@ -20,7 +20,12 @@
   }
 
   const summary = document.getElementById("summary");
-  if (summary) summary.focus();
+  if (summary) {
+    summary.focus();
+    // A form that was sent from behind the skip link carries its fragment, and
+    // the browser moves the focus there once the page has loaded.
+    if (location.hash) addEventListener("load", () => setTimeout(() => summary.focus()));
+  }
   // A link of the summary leads into the field, not only to it.
   for (const link of document.querySelectorAll("#summary a")) {
     link.addEventListener("click", (event) => {
