@@ -1,0 +1,55 @@
+package uitest
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+)
+
+// consent is what a person sees when an application that is not the practice's
+// own asks for the account. The public client of the demo comes back to any
+// port of 127.0.0.1.
+func consent(t *testing.T, d *demo, pr profile) {
+	p := d.open(t, "consent", pr)
+	who := d.person(t, "patient", familyOf(pr).other)
+	application := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/callback" {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		outcome := "refused"
+		if r.URL.Query().Get("code") != "" {
+			outcome = "allowed"
+		}
+		fmt.Fprintf(w, `<!doctype html><html lang=en><title>Application</title><link rel=icon href="data:,"><main><h1>%s</h1></main>`, outcome)
+	}))
+	t.Cleanup(application.Close)
+	challenge := sha256.Sum256([]byte("a-verifier-that-is-long-enough-for-rfc-7636-0123"))
+	authorize := d.Realms["patient"].Issuer + "/oauth/authorize?" + url.Values{
+		"client_id": {"spa"}, "response_type": {"code"}, "scope": {"openid profile email"},
+		"redirect_uri": {application.URL + "/callback"}, "state": {"a-state-long-enough"}, "nonce": {"a-nonce-long-enough"},
+		"code_challenge":        {base64.RawURLEncoding.EncodeToString(challenge[:])},
+		"code_challenge_method": {"S256"},
+	}.Encode()
+
+	p.visit(authorize)
+	p.await("sign-in", p.or("Sign in", "Iniciar sesión"), "")
+	p.signIn(who.Email, who.Password)
+	title := p.say("consent.title", "client", "Single-page app")
+	p.shown("1-ask", title)
+	p.at(d.Realms["patient"].Issuer + "/consent")
+	p.says(who.Email)
+	p.follow(p.say("consent.deny"))
+	p.await("refused", "refused", "")
+	p.visit(authorize)
+	p.await("asked again", title, "")
+	p.follow(p.say("consent.allow"))
+	p.await("allowed", "allowed", "")
+	p.visit(authorize)
+	p.await("remembered", "allowed", "")
+}
