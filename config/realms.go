@@ -76,8 +76,8 @@ func (c *Config) readRealm(s *section) (realm.Realm, []*realm.Client) {
 		Kind: realm.Kind(s.choice("kind", string(kind), string(realm.Patient), string(realm.Practice))),
 		Home: s.webAddress("home"),
 	}
-	r.Brand = readBrand(s.sub("brand"), r.Name)
 	readLocales(s, &r)
+	r.Brand = readBrand(s.sub("brand"), r.Name, r.Locales)
 	d := realm.Defaults(r.Kind)
 	r.Lifetimes = readLifetimes(s.sub("lifetimes"), d.Lifetimes)
 	pw := s.sub("password")
@@ -103,7 +103,7 @@ func (c *Config) readRealm(s *section) (realm.Realm, []*realm.Client) {
 
 var colorPattern = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
 
-func readBrand(s *section, name string) realm.Brand {
+func readBrand(s *section, name string, locales []string) realm.Brand {
 	defer s.done()
 	color := s.text("color", "#0b5c8a")
 	if !colorPattern.MatchString(color.v) {
@@ -113,7 +113,16 @@ func readBrand(s *section, name string) realm.Brand {
 	if email.set && !strings.Contains(email.v, "@") {
 		email.bad(fmt.Sprintf("%q is no mail address", email.v), "write name@example.test")
 	}
+	translations := map[string]realm.BrandWords{}
+	words := s.sub("translations")
+	for _, lang := range locales {
+		w := words.sub(lang)
+		translations[lang] = realm.BrandWords{Name: w.text("name", "").v, SupportHours: w.text("support_hours", "").v}
+		w.done()
+	}
+	words.done()
 	return realm.Brand{
+		Translations: translations,
 		Name:         s.text("name", name).v,
 		Logo:         s.image("logo"),
 		LogoDark:     s.image("logo_dark"),

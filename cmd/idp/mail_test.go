@@ -112,6 +112,7 @@ func TestAPreviewShowsTheOperatorsRealmsAndTemplates(t *testing.T) {
 	}
 	path := filepath.Join(dir, "idp.yaml")
 	example = bytes.Replace(example, []byte("name: Patient Portal"), []byte("name: Harbour Health"), 1)
+	example = bytes.Replace(example, []byte("name: Portal del Paciente"), []byte("name: Salud del Puerto"), 1)
 	if err := os.WriteFile(path, append(example, "\ntemplates_dir: "+look+"\n"...), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -124,8 +125,8 @@ func TestAPreviewShowsTheOperatorsRealmsAndTemplates(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := readFolder(t, out)
-	for _, lang := range []string{"en", "es"} {
-		if letter := all["patient/reset."+lang+".txt"]; !strings.Contains(letter, "Harbour Health") || !strings.Contains(letter, "Greetings from the harbour") {
+	for lang, brand := range map[string]string{"en": "Harbour Health", "es": "Salud del Puerto"} {
+		if letter := all["patient/reset."+lang+".txt"]; !strings.Contains(letter, brand) || !strings.Contains(letter, "Greetings from the harbour") {
 			t.Errorf("%s:\n%s", lang, letter)
 		}
 	}

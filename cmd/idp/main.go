@@ -67,6 +67,8 @@ A new installation:
 
 Secrets are read from the environment, as the configuration names them
 ("env:NAME"); idp itself reads no other variables but those of OpenTelemetry.`,
+		Args:          noArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -195,11 +196,27 @@ func register[I, O any](a *API, o operation, do func(context.Context, caller, *I
 			return out, nil
 		}
 		p := a.problemOf(ctx, err)
-		if p.Status == http.StatusForbidden || p.Status == http.StatusConflict || p.Code == "sign_in_again" {
-			a.recordRefusal(ctx, who, o.id, p)
+		switch {
+		case p.Status == http.StatusForbidden, p.Status == http.StatusConflict, p.Code == "sign_in_again":
+			a.recordRefusal(ctx, who, o.id, "", p)
+		case p.Status == http.StatusNotFound: // trying other practices' ids must leave a trace
+			a.recordRefusal(ctx, who, o.id, askedFor(in), p)
 		}
 		return nil, a.finish(ctx, p)
 	})
+}
+
+// askedFor is the identifier in the path of a request, if it is one.
+func askedFor(in any) string {
+	field := reflect.Indirect(reflect.ValueOf(in)).FieldByName("ID")
+	if !field.IsValid() || field.Kind() != reflect.String {
+		return ""
+	}
+	id, err := uuid.Parse(field.String())
+	if err != nil {
+		return ""
+	}
+	return id.String()
 }
 
 // limit counts what a person asks for, before it is looked at. The counters

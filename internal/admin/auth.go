@@ -64,7 +64,7 @@ func (a *API) authenticate(scope string) func(huma.Context, func(huma.Context)) 
 		if p == nil && !who.has(scope) {
 			p = newProblem("scope", "").with("WWW-Authenticate",
 				challenge("error", "insufficient_scope", "error_description", "The token lacks a scope", "scope", scope))
-			a.recordRefusal(ctx.Context(), who, ctx.Operation().OperationID, p)
+			a.recordRefusal(ctx.Context(), who, ctx.Operation().OperationID, "", p)
 		}
 		if p != nil {
 			a.write(c, p)
@@ -134,10 +134,13 @@ func (a *API) freshEnough(ctx context.Context, who caller) error {
 
 // recordRefusal notes that somebody was refused. The refusal stands whether or
 // not it can be noted.
-func (a *API) recordRefusal(ctx context.Context, who caller, operation string, p *Problem) {
+func (a *API) recordRefusal(ctx context.Context, who caller, operation, asked string, p *Problem) {
 	e := a.event(who, "admin.refused")
 	e.Outcome, e.Severity, e.Target, e.PracticeID = audit.Failure, audit.Warning, p.target, p.site
-	e.Details = map[string]any{"operation": operation, "code": p.Code}
+	e.Details = map[string]any{"operation": operation, "problem": p.Code}
+	if asked != "" {
+		e.Details["asked"] = asked
+	}
 	if err := a.d.Audit.Record(ctx, e); err != nil {
 		a.log.ErrorContext(ctx, "refusal could not be recorded", "request_id", web.RequestIDFrom(ctx), "error", err)
 	}

@@ -111,9 +111,14 @@ func (a *API) listPatients(ctx context.Context, who caller, in *listInput) (*lis
 	if more {
 		out.Body.NextCursor = a.sealCursor(who, q, found[len(found)-1].Position)
 	}
-	// What was typed is not recorded: it is a name more often than not.
+	// What was typed is not recorded: it is a name more often than not. Whom it
+	// brought up is: "who has seen this patient" has to have an answer.
+	ids := make([]string, 0, len(found))
+	for _, r := range found {
+		ids = append(ids, r.Patient.ID.String())
+	}
 	e := a.event(who, "admin.searched")
-	e.Details = map[string]any{"by": in.By, "access": in.Access, "typed": in.Q != "", "continued": in.Cursor != "", "found": len(found)}
+	e.Details = map[string]any{"by": in.By, "access": in.Access, "typed": in.Q != "", "continued": in.Cursor != "", "found": len(found), "patients": ids}
 	if err := a.d.Audit.Record(ctx, e); err != nil {
 		return nil, err
 	}

@@ -166,6 +166,11 @@ var secretNames = []string{"password", "newpassword", "currentpassword", "answer
 // also inside of a URL.
 var tokenLike = regexp.MustCompile(`[A-Za-z0-9_-]{43,}`)
 
+// plainNames are keys whose values may be as long as a token and are none: the
+// name of a public key, and the normalised addresses of a changed login email,
+// which somebody could otherwise make long enough to vanish from the trail.
+var plainNames = []string{"kid", "from", "to"}
+
 // details is the stored form: JSON with sorted keys, scrubbed of secrets.
 func details(d map[string]any) string {
 	if len(d) == 0 {
@@ -207,7 +212,7 @@ func scrub(name string, v any) any {
 			v[i] = scrub("", inner)
 		}
 	case string:
-		if name == "kid" { // names a public key, and is as long as a token
+		if slices.Contains(plainNames, name) {
 			return clean(v)
 		}
 		return clean(tokenLike.ReplaceAllString(v, redacted))

@@ -53,6 +53,8 @@ realms:
       support_phone: "555-0100"
       support_email: "help@example.test"
       support_hours: {{q .Hours}}
+      translations:
+        es: {name: {{q .BrandES}}, support_hours: {{q .HoursES}}}
     # Everybody in the demo comes from one address.
     recovery:
       requests_per_network_per_hour: 1000
@@ -122,8 +124,8 @@ func (r registration) AdminAPI() bool {
 }
 
 type realmText struct {
-	Name, Issuer, Home, Brand, Color, Hours string
-	Clients                                 []registration
+	Name, Issuer, Home, Brand, BrandES, Color, Hours, HoursES string
+	Clients                                                   []registration
 }
 
 // zoneName is where the demo's practices are.
@@ -140,8 +142,8 @@ func (o Options) configure() ([]byte, error) {
 		"Hashers":  max(4, runtime.NumCPU()),
 		"Provider": o.providerURL(), "AdminAPI": o.adminAPI(), "Zone": zoneName,
 		"Realms": []realmText{
-			{seed.PatientRealm, o.issuer(seed.PatientRealm), o.patientURL(), "Patient Portal", "#0b5c8a", "Monday to Friday, 8 to 6", o.registrations(seed.PatientRealm)},
-			{seed.PracticeRealm, o.issuer(seed.PracticeRealm), o.practiceURL(), "Practice Portal", "#1f5f54", "Monday to Friday, 7 to 7", o.registrations(seed.PracticeRealm)},
+			{seed.PatientRealm, o.issuer(seed.PatientRealm), o.patientURL(), "Patient Portal", "Portal del Paciente", "#0b5c8a", "Monday to Friday, 8 to 6", "Lunes a viernes, de 8 a 18", o.registrations(seed.PatientRealm)},
+			{seed.PracticeRealm, o.issuer(seed.PracticeRealm), o.practiceURL(), "Practice Portal", "Portal de la Práctica", "#1f5f54", "Monday to Friday, 7 to 7", "Lunes a viernes, de 7 a 19", o.registrations(seed.PracticeRealm)},
 		},
 	})
 	if err != nil {

@@ -153,13 +153,14 @@ func newView(lang string, l Letter) view {
 		}
 		return locale.Date(lang, at, r.TimeZone)
 	}
+	brand := r.Brand.In(lang)
 	v := view{
-		Lang: lang, Realm: r.Brand.Name,
+		Lang: lang, Realm: brand.Name,
 		Link: l.Data["link"], Until: date("until"), When: date("when"), Device: l.Data["device"],
 		Practice: l.Data["practice"], PracticePhone: l.Data["practice_phone"], Inviter: l.Data["inviter"],
 		NewMasked: l.Data["new_masked"],
 		Forgot:    r.URL("/forgot"), Account: r.URL("/account"), Home: r.Home,
-		SupportPhone: r.Brand.SupportPhone, SupportEmail: r.Brand.SupportEmail, SupportHour: r.Brand.SupportHours,
+		SupportPhone: brand.SupportPhone, SupportEmail: brand.SupportEmail, SupportHour: brand.SupportHours,
 	}
 	if life := r.Lifetimes.ResetLink; life%time.Hour == 0 {
 		v.Hours = int(life / time.Hour)

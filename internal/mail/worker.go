@@ -186,7 +186,7 @@ func (o *Outbox) compose(r letterRow) (Message, error) {
 		replyTo = o.ReplyTo
 	}
 	return Message{
-		ID: r.messageID, FromName: realm.Brand.Name, From: o.From, To: r.recipient, ReplyTo: replyTo, Content: content,
+		ID: r.messageID, FromName: realm.Brand.In(content.Lang).Name, From: o.From, To: r.recipient, ReplyTo: replyTo, Content: content,
 	}, nil
 }
 

@@ -48,6 +48,19 @@ type Brand struct {
 	SupportHours string
 	PrivacyURL   string
 	HelpURL      string
+
+	Translations map[string]BrandWords // by language, for what differs in it
+}
+
+// BrandWords are the words of a brand in another language; empty ones are the
+// same in all.
+type BrandWords struct{ Name, SupportHours string }
+
+// In is the brand in the words of a language.
+func (b Brand) In(lang string) Brand {
+	words := b.Translations[lang]
+	b.Name, b.SupportHours = cmp.Or(words.Name, b.Name), cmp.Or(words.SupportHours, b.SupportHours)
+	return b
 }
 
 // ErrRealm says that a realm cannot be built as described.

@@ -111,13 +111,26 @@ func (r *rooms) routes(cfg *config.Config, reg prometheus.Registerer) http.Handl
 	outside.NoRoute(r.pages.Misdirected())
 	outside.NoMethod(r.pages.Misdirected())
 	r.pages.Mount(outside)
-	rt := &router{realms: cfg.Set(), pages: web.HeadAsGet(engine), outside: web.HeadAsGet(outside)}
+	rt := &router{realms: cfg.Set(), pages: safeHeads(engine), outside: web.HeadAsGet(outside)}
 	if r.admin != nil {
 		api := newEngine(traceRequests(), observed, r.pages.Middleware())
 		r.admin.Mount(api)
 		rt.admin, rt.adminHost = api, hostOf(cfg.AdminAPI.BaseURL)
 	}
 	return rt
+}
+
+// safeHeads answers HEAD as GET, but for the two addresses where a GET changes
+// something: what only looks at a link must neither sign in nor out.
+func safeHeads(engine http.Handler) http.Handler {
+	heads := web.HeadAsGet(engine)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/oauth/authorize" || r.URL.Path == "/oauth/logout" {
+			engine.ServeHTTP(w, r)
+			return
+		}
+		heads.ServeHTTP(w, r)
+	})
 }
 
 // home is the issuer's own address, which people see in their address bar.

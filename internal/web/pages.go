@@ -223,7 +223,7 @@ func (p *Pages) info(c *gin.Context, s *state, view any) *pageInfo {
 		info.Logo, _ = p.assetURL("", "logo.svg")
 		return info
 	}
-	b := r.Brand
+	b := r.Brand.In(s.lang)
 	info.Name, info.Home, info.path, info.zone = b.Name, r.Home, r.Path, r.TimeZone
 	info.SupportPhone, info.SupportEmail, info.SupportHours = b.SupportPhone, b.SupportEmail, b.SupportHours
 	info.PrivacyURL, info.HelpURL = b.PrivacyURL, b.HelpURL
