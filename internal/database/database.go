@@ -100,7 +100,9 @@ func (db *DB) closePools() {
 // Ping asks the database for a sign of life.
 func (db *DB) Ping(ctx context.Context) error {
 	if db.pg != nil {
-		return typed(db.pg.Ping(ctx))
+		limited, cancel := patience(ctx)
+		defer cancel()
+		return answered(limited, db.pg.Ping(limited))
 	}
 	return typed(db.lite.read.PingContext(ctx))
 }
@@ -121,8 +123,10 @@ func NewID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 func (db *DB) Exec(ctx context.Context, query string, args ...any) (int64, error) {
 	countTrip(ctx)
 	if db.pg != nil {
-		tag, err := db.pgConn(ctx).Exec(ctx, query, pgArgs(args)...)
-		return tag.RowsAffected(), typed(err)
+		limited, cancel := patience(ctx)
+		defer cancel()
+		tag, err := db.pgConn(ctx).Exec(limited, query, pgArgs(args)...)
+		return tag.RowsAffected(), answered(limited, err)
 	}
 	var n int64
 	err := db.lite.withWriter(ctx, db, query, func(c liteConn) error {
@@ -141,11 +145,13 @@ func (db *DB) Exec(ctx context.Context, query string, args ...any) (int64, error
 func (db *DB) Query(ctx context.Context, query string, args ...any) (*Rows, error) {
 	countTrip(ctx)
 	if db.pg != nil {
-		rows, err := db.pgConn(ctx).Query(ctx, query, pgArgs(args)...)
+		limited, cancel := patience(ctx)
+		rows, err := db.pgConn(ctx).Query(limited, query, pgArgs(args)...)
 		if err != nil {
-			return nil, typed(err)
+			defer cancel()
+			return nil, answered(limited, err)
 		}
-		return &Rows{pg: rows}, nil
+		return &Rows{pg: rows, ctx: limited, done: cancel}, nil
 	}
 	rows, done, err := db.lite.query(ctx, db, query, liteArgs(args))
 	if err != nil {
@@ -193,17 +199,19 @@ func (db *DB) Batch(ctx context.Context, b *Batch) ([]int64, error) {
 		for _, s := range b.statements {
 			batch.Queue(s.query, pgArgs(s.args)...)
 		}
-		results := db.pgConn(ctx).SendBatch(ctx, &batch)
+		limited, cancel := patience(ctx)
+		defer cancel()
+		results := db.pgConn(ctx).SendBatch(limited, &batch)
 		for i := range b.statements {
 			tag, err := results.Exec()
 			if err != nil {
 				results.Close()
-				return nil, typed(err)
+				return nil, answered(limited, err)
 			}
 			counts[i] = tag.RowsAffected()
 		}
 		if err := results.Close(); err != nil {
-			return nil, typed(err)
+			return nil, answered(limited, err)
 		}
 		return counts, nil
 	}
@@ -256,9 +264,12 @@ func (db *DB) InTx(ctx context.Context, fn func(ctx context.Context) error) erro
 		return typed(db.lite.inTx(ctx, db, func(ctx context.Context, _ liteConn) error { return fn(ctx) }))
 	}
 	countTrip(ctx)
-	t, err := db.pg.Begin(ctx)
+	limited, cancel := patience(ctx)
+	t, err := db.pg.Begin(limited)
+	err = answered(limited, err)
+	cancel()
 	if err != nil {
-		return typed(err)
+		return err
 	}
 	// Rollback after Commit does nothing; the context may be over by then.
 	defer func() {
@@ -270,7 +281,9 @@ func (db *DB) InTx(ctx context.Context, fn func(ctx context.Context) error) erro
 		return err
 	}
 	countTrip(ctx)
-	return typed(t.Commit(ctx))
+	committing, done := patience(ctx)
+	defer done()
+	return answered(committing, t.Commit(committing))
 }
 
 // ExactlyOne turns the row count of a conditional write into an error: missing

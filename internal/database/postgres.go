@@ -3,6 +3,7 @@ package database
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"runtime"
@@ -15,6 +16,25 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
+
+// waitAtMost is how long one round trip may take. A server that takes
+// connections and does not answer (a dead disk, a lost route) must not hold
+// requests until their clients give up: they are told 503 instead.
+const waitAtMost = 5 * time.Second
+
+// patience limits one round trip; the error is to be read by answered.
+func patience(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, waitAtMost, ErrUnavailable)
+}
+
+// answered adds the sentinel to the error of a round trip, and tells our own
+// limit from the caller's.
+func answered(limited context.Context, err error) error {
+	if err != nil && limited.Err() != nil && errors.Is(context.Cause(limited), ErrUnavailable) && !errors.Is(err, ErrUnavailable) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return typed(err)
+}
 
 // pgConn is what a pool and a transaction have in common.
 type pgConn interface {
@@ -46,8 +66,8 @@ func openPostgres(ctx context.Context, url string, o Options) (*pgxpool.Pool, er
 	// the URL says itself wins.
 	for name, value := range map[string]string{
 		"application_name":                    "portico",
-		"statement_timeout":                   "30s",
-		"lock_timeout":                        "10s",
+		"statement_timeout":                   "10s",
+		"lock_timeout":                        "4s",
 		"idle_in_transaction_session_timeout": "60s",
 	} {
 		if _, set := cfg.ConnConfig.RuntimeParams[name]; !set {

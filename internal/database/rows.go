@@ -1,6 +1,7 @@
 package database
 
 import (
+	"context"
 	"database/sql"
 
 	"github.com/jackc/pgx/v5"
@@ -10,6 +11,7 @@ import (
 type Rows struct {
 	pg   pgx.Rows
 	lite *sql.Rows
+	ctx  context.Context // the limit of patience, on PostgreSQL
 	done func()
 }
 
@@ -32,7 +34,7 @@ func (r *Rows) Scan(targets ...any) error {
 // Err is what ended the iteration early, or nil.
 func (r *Rows) Err() error {
 	if r.pg != nil {
-		return typed(r.pg.Err())
+		return answered(r.ctx, r.pg.Err())
 	}
 	return typed(r.lite.Err())
 }
@@ -41,9 +43,9 @@ func (r *Rows) Err() error {
 func (r *Rows) Close() {
 	if r.pg != nil {
 		r.pg.Close()
-		return
+	} else {
+		r.lite.Close()
 	}
-	r.lite.Close()
 	if r.done != nil {
 		r.done()
 		r.done = nil
