@@ -67,7 +67,7 @@ func look(cfg *config.Config) (override fs.FS, catalog *locale.Catalog, err erro
 
 func newPages(cfg *config.Config, catalog *locale.Catalog, override fs.FS, csrfKey []byte, log *slog.Logger) (*web.Pages, error) {
 	pages, err := web.NewPages(templates.FS, override, catalog, web.Options{
-		CSRFKey: csrfKey, TrustedProxies: cfg.TrustedProxies, Log: log, Classify: classify})
+		CSRFKey: csrfKey, TrustedProxies: cfg.TrustedProxies, Log: log, Classify: classify, MaxBody: cfg.Limits.BodyBytes})
 	if err != nil {
 		return nil, fmt.Errorf("read templates: %w", err)
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// MaxBody is the largest request body in bytes.
+// MaxBody is the largest request body in bytes, unless Options say otherwise.
 const MaxBody = 64 << 10
 
 // Middleware goes around every route of a realm. It expects the realm in the
@@ -26,7 +26,7 @@ func (p *Pages) Middleware() gin.HandlerFunc {
 		s := &state{pages: p, id: newRequestID(), realm: realmOf(c.Request.Context())}
 		c.Set(stateKey, s)
 		c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), requestIDKey{}, s.id))
-		c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, MaxBody)
+		c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, p.maxBody)
 		s.lang, s.chosen = p.language(c, s)
 		p.headers(c, s)
 		defer p.logRequest(c, s, start)

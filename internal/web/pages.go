@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"bytes"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ type Options struct {
 	Log            *slog.Logger       // nil: slog.Default()
 	Classify       func(error) *Error // pages for errors of other packages; nil result: ours to mend (500)
 	Now            func() time.Time   // nil: time.Now
+	MaxBody        int64              // the largest request body in bytes; 0: MaxBody
 }
 
 // Pages shows pages and errors. Safe for concurrent use.
@@ -37,6 +39,7 @@ type Pages struct {
 	log      *slog.Logger
 	classify func(error) *Error
 	now      func() time.Time
+	maxBody  int64
 	pages    map[string]*page
 	assets   map[string]asset
 	themes   themes
@@ -70,7 +73,7 @@ func NewPages(fsys, override fs.FS, cat *locale.Catalog, o Options) (*Pages, err
 	}
 	p := &Pages{
 		catalog: cat, csrfKey: o.CSRFKey, trusted: o.TrustedProxies, log: o.Log,
-		classify: o.Classify, now: o.Now, pages: map[string]*page{},
+		classify: o.Classify, now: o.Now, maxBody: cmp.Or(o.MaxBody, MaxBody), pages: map[string]*page{},
 	}
 	if err := checkOverride(fsys, override); err != nil {
 		return nil, err
