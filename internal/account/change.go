@@ -7,6 +7,9 @@ import (
 	"math"
 	"time"
 
+	"github.com/google/uuid"
+
+	"github.com/portico-id/portico/internal/audit"
 	"github.com/portico-id/portico/internal/password"
 	"github.com/portico-id/portico/internal/realm"
 	"github.com/portico-id/portico/internal/secret"
@@ -34,29 +37,76 @@ func (s *Service) CheckPassword(r *realm.Realm, a Account, plain string) error {
 	return s.blocklist.Check(password.Policy{MinLength: r.Password.MinLength}, plain, contextWords(r, a))
 }
 
-// ChangePassword replaces the password of a person who is signed in and knows
-// the current one. All sessions and grants end; the browser gets the new
-// session that is returned. It returns ErrCredentials for a wrong current
-// password, *Throttled, *password.Problem or ErrSamePassword.
-func (s *Service) ChangePassword(ctx context.Context, r *realm.Realm, a Account, current, plain string, d session.Device, by By) (secret.Token, error) {
+// errSessionOver says that too many wrong passwords have ended the session.
+var errSessionOver = errors.New("too many wrong passwords have ended the session")
+
+// confirm has a person who is signed in prove the current password again. It
+// returns ErrCredentials, *Throttled, password.ErrBusy, or errSessionOver
+// after as many wrong ones as disable a password at sign-in: whoever found an
+// open browser does not go on guessing in it.
+func (s *Service) confirm(ctx context.Context, r *realm.Realm, a Account, sessionID uuid.UUID, current string, by By) error {
+	wait, dead, err := s.throttle.BeginOwn(ctx, r, a.ID, sessionID)
+	switch {
+	case err != nil:
+		return err
+	case wait > 0:
+		if err := s.confirmFailed(ctx, r, a, by, "throttled"); err != nil {
+			return err
+		}
+		return &Throttled{wait}
+	case dead:
+		return s.endGuessing(ctx, r, a, sessionID, by)
+	}
+	ok, err := s.VerifyPassword(ctx, a, current)
+	switch {
+	case errors.Is(err, password.ErrBusy):
+		return errors.Join(err, s.throttle.GiveBackOwn(ctx, a.ID, sessionID))
+	case err != nil:
+		return err
+	case !ok:
+		if err := s.confirmFailed(ctx, r, a, by, "wrong_password"); err != nil {
+			return err
+		}
+		return ErrCredentials
+	}
+	return s.throttle.PassedOwn(ctx, a.ID, sessionID)
+}
+
+func (s *Service) confirmFailed(ctx context.Context, r *realm.Realm, a Account, by By, why string) error {
+	return s.audit.Record(ctx, audit.Event{Realm: r.Name, Kind: "password.confirm_failed", Outcome: audit.Failure,
+		Severity: audit.Warning, Actor: by.Actor, Target: a.Actor(), IP: by.IP, Details: map[string]any{"why": why}})
+}
+
+// endGuessing ends a session in which too many wrong passwords were typed.
+func (s *Service) endGuessing(ctx context.Context, r *realm.Realm, a Account, sessionID uuid.UUID, by By) error {
+	const reason = "too_many_wrong_passwords"
+	err := s.db.InTx(ctx, func(ctx context.Context) error {
+		if err := s.sessions.End(ctx, sessionID, reason); err != nil {
+			return err
+		}
+		if err := s.peers.Grants.RevokeSession(ctx, sessionID, reason); err != nil {
+			return fmt.Errorf("revoke grants: %w", err)
+		}
+		if err := s.confirmFailed(ctx, r, a, by, reason); err != nil {
+			return err
+		}
+		return s.audit.Record(ctx, auditSession(r, a, by, map[string]any{"session": sessionID.String(), "why": reason}))
+	})
+	if err != nil {
+		return fmt.Errorf("end session: %w", err)
+	}
+	return errSessionOver
+}
+
+// ChangePassword replaces the password of a person who is signed in, in the
+// session named, and knows the current one. All sessions and grants end; the browser
+// gets the new session that is returned. It returns what confirm says,
+// *password.Problem or ErrSamePassword.
+func (s *Service) ChangePassword(ctx context.Context, r *realm.Realm, a Account, sessionID uuid.UUID, current, plain string, d session.Device, by By) (secret.Token, error) {
 	if err := s.CheckPassword(r, a, plain); err != nil {
 		return secret.Token{}, err
 	}
-	wait, err := s.throttle.BeginOwn(ctx, r, a.ID)
-	if err != nil {
-		return secret.Token{}, err
-	}
-	if wait > 0 {
-		return secret.Token{}, &Throttled{wait}
-	}
-	ok, err := s.VerifyPassword(ctx, a, current)
-	if err != nil {
-		return secret.Token{}, err
-	}
-	if !ok {
-		return secret.Token{}, ErrCredentials
-	}
-	if err := s.throttle.PassedOwn(ctx, a.ID); err != nil {
+	if err := s.confirm(ctx, r, a, sessionID, current, by); err != nil {
 		return secret.Token{}, err
 	}
 	if current == plain {

@@ -44,7 +44,7 @@ func (h *Handler) changePassword(c *gin.Context) error {
 	if !f.OK() {
 		return h.showChangePassword(c, http.StatusUnprocessableEntity, v, f)
 	}
-	token, err := h.service.ChangePassword(c.Request.Context(), v.realm, v.account, current, plain,
+	token, err := h.service.ChangePassword(c.Request.Context(), v.realm, v.account, v.session.ID, current, plain,
 		deviceOf(c), byPerson(c, v.account))
 	var slow *Throttled
 	var problem *password.Problem
@@ -52,6 +52,10 @@ func (h *Handler) changePassword(c *gin.Context) error {
 	case err == nil:
 		h.sessions.SetCookie(c, v.realm, token)
 		c.Redirect(http.StatusSeeOther, v.realm.Path+"/account?done=password")
+		return nil
+	case errors.Is(err, errSessionOver):
+		h.sessions.ClearCookie(c, v.realm)
+		c.Redirect(http.StatusSeeOther, v.realm.Path+"/signin?return_to=/account/password")
 		return nil
 	case errors.As(err, &slow):
 		f.Add("current-password", "signin.error.slow_down", "n", slow.Minutes(), "minutes", slow.Minutes())

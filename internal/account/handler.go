@@ -137,7 +137,7 @@ func (h *Handler) overview(c *gin.Context) error {
 	}
 	view := overviewView{Name: v.account.DisplayName(), Email: v.account.LoginEmail,
 		Language: h.service.catalog.T(lang, "language.name"), PasswordChanged: changed, HasQuestion: hasQuestion,
-		Practice: v.realm.Kind == realm.Practice, Home: v.realm.Home, HomeName: v.realm.Brand.Name}
+		Practice: v.realm.Kind == realm.Practice, Home: v.realm.Home, HomeName: v.realm.Brand.In(web.Lang(c)).Name}
 	if done := c.Query("done"); slices.Contains([]string{"password", "language", "devices"}, done) {
 		view.Done = done
 	}

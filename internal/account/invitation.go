@@ -12,6 +12,7 @@ import (
 	"github.com/portico-id/portico/internal/audit"
 	"github.com/portico-id/portico/internal/database"
 	"github.com/portico-id/portico/internal/mail"
+	"github.com/portico-id/portico/internal/password"
 	"github.com/portico-id/portico/internal/realm"
 	"github.com/portico-id/portico/internal/secret"
 )
@@ -122,6 +123,7 @@ type invitation struct {
 	ClientID     string
 	Account      Account
 	PasswordHash string // of the walk's first step
+	FoldedHash   string // of the same password as an answer, to tell one that repeats it
 	Used         bool
 }
 
@@ -171,12 +173,12 @@ func (s *Service) openInvitation(ctx context.Context, r *realm.Realm, token secr
 // walk finds the invitation that a flow cookie walks through, as long as both
 // still work.
 func (s *Service) walk(ctx context.Context, r *realm.Realm, flow secret.Token) (invitation, error) {
-	var hash string
+	var hash, folded string
 	inv, err := scanInvitation(s.db.QueryRow(ctx, `
-		SELECT `+invitationColumns+`, f.password_hash FROM activation_flows f
+		SELECT `+invitationColumns+`, f.password_hash, f.folded_hash FROM activation_flows f
 		JOIN invitations i ON i.id = f.invitation_id JOIN accounts a ON a.id = i.account_id
-		WHERE f.flow_hash = $3 AND f.expires_at > $2 AND `+works, r.Name, s.db.Now(ctx), flow.Hash()), &hash)
-	inv.PasswordHash = hash
+		WHERE f.flow_hash = $3 AND f.expires_at > $2 AND `+works, r.Name, s.db.Now(ctx), flow.Hash()), &hash, &folded)
+	inv.PasswordHash, inv.FoldedHash = hash, folded
 	return inv, err
 }
 
@@ -189,7 +191,11 @@ func (s *Service) walked(ctx context.Context, r *realm.Realm, flow secret.Token)
 		r.Name, s.db.Now(ctx), flow.Hash()))
 }
 
-// choosePassword is the first step: the password waits, hashed, in the walk.
+// choosePassword is the first step: the password waits, hashed, in the walk,
+// and beside it, folded and hashed like an answer. The second step has only
+// the answer in the clear, and cannot guess every spelling of the password
+// from it. The row lives for minutes; where the password stays, only its own
+// hash is kept.
 func (s *Service) choosePassword(ctx context.Context, r *realm.Realm, flow secret.Token, plain string) error {
 	inv, err := s.walk(ctx, r, flow)
 	if err != nil {
@@ -199,9 +205,16 @@ func (s *Service) choosePassword(ctx context.Context, r *realm.Realm, flow secre
 	if err != nil {
 		return err
 	}
+	folded, err := s.hasher.Hash(ctx, password.Answers, plain)
+	if errors.Is(err, password.ErrEmpty) {
+		folded, err = "", nil // accents alone: no answer repeats them
+	}
+	if err != nil {
+		return fmt.Errorf("hash folded password: %w", err)
+	}
 	rows, err := s.db.Exec(ctx, `
-		UPDATE activation_flows SET password_hash = $2 WHERE flow_hash = $1 AND expires_at > $3`,
-		flow.Hash(), hash, s.db.Now(ctx))
+		UPDATE activation_flows SET password_hash = $2, folded_hash = $3 WHERE flow_hash = $1 AND expires_at > $4`,
+		flow.Hash(), hash, folded, s.db.Now(ctx))
 	return database.ExactlyOne(rows, err, ErrInvitation)
 }
 
@@ -218,7 +231,16 @@ func (s *Service) activate(ctx context.Context, r *realm.Realm, flow secret.Toke
 	if inv.PasswordHash == "" {
 		return errStep
 	}
-	answerHash, err := s.hashAnswer(ctx, inv.Account, inv.PasswordHash, question, answer)
+	if inv.FoldedHash != "" && !EmptyAnswer(answer) {
+		same, _, err := s.hasher.Verify(ctx, password.Answers, inv.FoldedHash, answer)
+		if err != nil {
+			return fmt.Errorf("compare answer and password: %w", err)
+		}
+		if same {
+			return ErrAnswerObvious
+		}
+	}
+	answerHash, err := s.hashAnswer(ctx, inv.Account, question, answer)
 	if err != nil {
 		return err
 	}

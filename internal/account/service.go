@@ -143,7 +143,7 @@ func (s *Service) hashNew(ctx context.Context, r *realm.Realm, a Account, n New)
 		hash = n.PasswordHash
 	}
 	if n.Question != "" {
-		answerHash, err = s.hashAnswer(ctx, a, "", n.Question, n.Answer)
+		answerHash, err = s.hashAnswer(ctx, a, n.Question, n.Answer)
 	}
 	return hash, answerHash, err
 }

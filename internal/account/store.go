@@ -65,6 +65,22 @@ func (s *Service) FindByEmail(ctx context.Context, realm, email string) (Account
 		`SELECT `+columns+` FROM accounts WHERE realm = $1 AND login_email = $2`, realm, email))
 }
 
+// Whose tells to which account of a realm a typed address belongs, with its
+// credential version: uuid.Nil and zero when to none, for the same one read.
+// For what is needed before anything is verified; never show it to anybody.
+func (s *Service) Whose(ctx context.Context, realm, email string) (id uuid.UUID, version int64, err error) {
+	normal, err := NormalizeEmail(email)
+	if err != nil {
+		normal = "" // nobody's
+	}
+	err = s.db.QueryRow(ctx, `SELECT id, credential_version FROM accounts WHERE realm = $1 AND login_email = $2`,
+		realm, normal).Scan(&id, &version)
+	if errors.Is(err, database.ErrNoRows) {
+		return uuid.Nil, 0, nil
+	}
+	return id, version, err
+}
+
 // Lock reads an account and keeps everybody else from changing it until the
 // caller's transaction ends. Everything that changes what proves a person
 // starts here, before it touches tickets, sessions or grants.

@@ -14,13 +14,14 @@ import (
 	"github.com/portico-id/portico/internal/web"
 )
 
-// consecutive is how long failures count as being in a row.
+// consecutive is how long failures count as being in a row, once they are too
+// many for a bad memory.
 const consecutive = 180 * 24 * time.Hour
 
 // Attempt is one try to prove who one is by a password. Device is not empty
-// when the browser has proved that it signed in to this account before: it is
-// then slowed down by its own failures only, so that an attacker cannot keep
-// the person out.
+// when the browser has proved that it signed in to this account before, with
+// the password of today: it is then slowed down by its own failures only, so
+// that an attacker cannot keep the person out.
 type Attempt struct {
 	Email   string // as typed; normalized here, known or not
 	Network string // web.Network
@@ -38,47 +39,93 @@ func NewThrottle(limits *ratelimit.Limiter) *Throttle { return &Throttle{limits}
 
 // Begin counts a try as failed before it is verified. wait above zero: do not
 // verify, come back later. dead: so many tries failed in a row that only
-// recovery helps; answer as to a wrong password.
+// recovery helps; answer as to a wrong password. The budget of a network is
+// for strangers: a neighbour who spends it keeps no known device out.
 func (t *Throttle) Begin(ctx context.Context, r *realm.Realm, a Attempt) (wait time.Duration, dead bool, err error) {
-	ok, retry, err := t.limits.Allow(ctx, "signin-network/"+r.Name+"/"+a.Network, r.SignIn.AttemptsPerNetwork, time.Hour)
-	if err != nil || !ok {
-		return max(retry, time.Second), false, err
+	if a.Device == "" {
+		ok, retry, err := t.limits.Allow(ctx, "signin-network/"+r.Name+"/"+a.Network, r.SignIn.AttemptsPerNetwork, time.Hour)
+		if err != nil || !ok {
+			return max(retry, time.Second), false, err
+		}
 	}
-	if wait, err = t.limits.Delay(ctx, delayKey(r, a), r.SignIn); err != nil || wait > 0 {
+	return t.begin(ctx, r, delayKey(r, a), rowKey(r, a))
+}
+
+func (t *Throttle) begin(ctx context.Context, r *realm.Realm, delay, row string) (wait time.Duration, dead bool, err error) {
+	if wait, err = t.limits.Delay(ctx, delay, r.SignIn); err != nil || wait > 0 {
 		return wait, false, err
 	}
-	ok, _, err = t.limits.Allow(ctx, totalKey(r, a), r.SignIn.DisableAtFailures, consecutive)
+	ok, err := t.limits.Streak(ctx, row, r.SignIn.DisableAtFailures, consecutive)
 	return 0, !ok, err
 }
 
 // Passed forgets the failures after a try that succeeded. It may join a
 // transaction.
 func (t *Throttle) Passed(ctx context.Context, r *realm.Realm, a Attempt) error {
-	if err := t.limits.Reset(ctx, delayKey(r, a)); err != nil {
+	return t.forget(ctx, delayKey(r, a), rowKey(r, a))
+}
+
+func (t *Throttle) forget(ctx context.Context, keys ...string) error {
+	for _, key := range keys {
+		if err := t.limits.Reset(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// GiveBack takes back what Begin counted when the password was not verified
+// after all. dead is what Begin said: then it had counted one thing less.
+func (t *Throttle) GiveBack(ctx context.Context, r *realm.Realm, a Attempt, dead bool) error {
+	if err := t.limits.GiveBack(ctx, delayKey(r, a)); err != nil || dead {
 		return err
 	}
-	return t.limits.Reset(ctx, totalKey(r, a))
+	return t.limits.GiveBack(ctx, rowKey(r, a))
 }
 
 // Forget lifts what was counted against an address from everywhere and from
-// one network in particular, after its password was replaced.
+// one network in particular, after its password was replaced. Devices known
+// by then are known no more, so their delays are left to expire.
 func (t *Throttle) Forget(ctx context.Context, r *realm.Realm, email, ip string) error {
 	addr, _ := netip.ParseAddr(ip)
-	return t.Passed(ctx, r, Attempt{Email: email, Network: web.NetworkOf(addr)})
+	a := Attempt{Email: email, Network: web.NetworkOf(addr)}
+	return t.forget(ctx, delayKey(r, a), rowKey(r, a), rowKey(r, Attempt{Email: email, Device: "any"}))
+}
+
+// newDevices is how many browsers a day become known to an account.
+const newDevices = 5
+
+// NewDevice reports whether one more browser may become known to an account
+// after a sign-in there. Each has delays of its own, so they are rationed.
+func (t *Throttle) NewDevice(ctx context.Context, accountID uuid.UUID) (bool, error) {
+	ok, _, err := t.limits.Allow(ctx, "device/"+accountID.String(), newDevices, 24*time.Hour)
+	return ok, err
 }
 
 // BeginOwn is Begin for a person who is signed in and types the current
-// password to confirm something.
-func (t *Throttle) BeginOwn(ctx context.Context, r *realm.Realm, accountID uuid.UUID) (wait time.Duration, err error) {
-	return t.limits.Delay(ctx, ownKey(accountID), r.SignIn)
+// password to confirm something. dead: so many tries failed in a row that the
+// session has to end; the person signs in again, whoever stole the session
+// does not.
+func (t *Throttle) BeginOwn(ctx context.Context, r *realm.Realm, accountID, session uuid.UUID) (wait time.Duration, dead bool, err error) {
+	return t.begin(ctx, r, ownKey(accountID), ownRowKey(session))
 }
 
 // PassedOwn is Passed for BeginOwn.
-func (t *Throttle) PassedOwn(ctx context.Context, accountID uuid.UUID) error {
-	return t.limits.Reset(ctx, ownKey(accountID))
+func (t *Throttle) PassedOwn(ctx context.Context, accountID, session uuid.UUID) error {
+	return t.forget(ctx, ownKey(accountID), ownRowKey(session))
+}
+
+// GiveBackOwn is GiveBack for BeginOwn that did not say dead.
+func (t *Throttle) GiveBackOwn(ctx context.Context, accountID, session uuid.UUID) error {
+	if err := t.limits.GiveBack(ctx, ownKey(accountID)); err != nil {
+		return err
+	}
+	return t.limits.GiveBack(ctx, ownRowKey(session))
 }
 
 func ownKey(accountID uuid.UUID) string { return "confirm/" + accountID.String() }
+
+func ownRowKey(session uuid.UUID) string { return "confirm-row/" + session.String() }
 
 func delayKey(r *realm.Realm, a Attempt) string {
 	if a.Device != "" {
@@ -87,9 +134,12 @@ func delayKey(r *realm.Realm, a Attempt) string {
 	return "signin/" + r.Name + "/" + emailKey(a.Email) + "/" + a.Network
 }
 
-func totalKey(r *realm.Realm, a Attempt) string {
+// rowKey counts failures in a row: those of strangers together, and apart from
+// them those of all known devices together. So strangers lock no known device,
+// and many devices give no more guesses than one.
+func rowKey(r *realm.Realm, a Attempt) string {
 	if a.Device != "" {
-		return "signin-row/" + r.Name + "/" + emailKey(a.Email) + "/device/" + a.Device
+		return "signin-row/" + r.Name + "/" + emailKey(a.Email) + "/devices"
 	}
 	return "signin-row/" + r.Name + "/" + emailKey(a.Email)
 }

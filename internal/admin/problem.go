@@ -97,6 +97,7 @@ var kinds = map[string]kind{
 	"no_login_email":    {409, "There is no address to send to", "Add the guardian's login email first."},
 	"association_ended": {409, "The association is not current", "It has ended or not begun, so it gives no reason to act on the guardian's account."},
 	"no_portal_access":  {409, "The association gives no portal access", "Give portal access first."},
+	"enough_links":      {409, "Enough links for today", "This account was sent many links in the last 24 hours. The last one still works: ask the guardian to look for it, also in the spam folder."},
 	"recovery_locked":   {409, "Recovery is locked for now", "The security question was answered wrong too often. A new link can be sent 24 hours after the last wrong answer; the current password works meanwhile."},
 	"reset_finished":    {409, "The link is over already", "It was used, replaced or has expired, so there is nothing to cancel."},
 	"changed_meanwhile": {409, "The account has changed this moment", "Look at the account again and repeat the request."},

@@ -19,6 +19,8 @@ import (
 var (
 	// ErrNoReset: there is no such link.
 	ErrNoReset = errors.New("no such reset")
+	// ErrTooMany: the account was sent enough links today; the last one works.
+	ErrTooMany = errors.New("enough links for a day")
 	// ErrFinished: the link was used, replaced or has expired.
 	ErrFinished = errors.New("the reset is over")
 	// ErrLocked: too many wrong answers have locked recovery of the account.
@@ -166,6 +168,9 @@ func (a *API) send(ctx context.Context, who caller, c practice.Case, confirm, re
 	}
 	reset, err := a.d.Links.Send(ctx, a.d.Patient, StaffTicket{AccountID: c.Tie.AccountID, AssociationID: c.Tie.ID,
 		ConfirmedEmail: locked.LoginEmail, Practice: c.Practice, RequestedBy: who.AccountID, Reason: reason, By: a.by(who, c, reason)})
+	if errors.Is(err, ErrTooMany) {
+		return Reset{}, newProblem("enough_links", "").about(c)
+	}
 	if errors.Is(err, ErrLocked) {
 		return Reset{}, newProblem("recovery_locked", "").about(c)
 	}

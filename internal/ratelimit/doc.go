@@ -19,5 +19,7 @@
 // unchecked header. Use one window per key.
 //
 // [Limiter.Allow] is a plain limit; [Limiter.Delay] makes each failed sign-in
-// wait longer than the one before.
+// wait longer than the one before; [Limiter.Streak] stops after so many
+// failures in a row. [Limiter.GiveBack] takes back what one of the latter two
+// counted, when nothing was verified.
 package ratelimit

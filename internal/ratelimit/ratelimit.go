@@ -60,7 +60,8 @@ func (l *Limiter) Allow(ctx context.Context, key string, limit int, window time.
 	return false, retryAfter, err
 }
 
-// lockRow is the window_at of the row that only serves as the key's lock.
+// lockRow is the window_at of the row that only serves as the key's lock: a
+// time at which nothing was counted.
 var lockRow = time.Unix(0, 0).UTC()
 
 func sliceOf(window time.Duration) time.Duration {
@@ -108,7 +109,7 @@ func (l *Limiter) Count(ctx context.Context, key string, window time.Duration) (
 	return int(n), nil
 }
 
-// Reset forgets what was counted for a key, by Allow and by Delay. Unlike
+// Reset forgets what was counted for a key, by Allow, Delay and Streak. Unlike
 // them it may join the caller's transaction.
 func (l *Limiter) Reset(ctx context.Context, key string) error {
 	var b database.Batch
@@ -181,6 +182,46 @@ func (l *Limiter) Delay(ctx context.Context, key string, p realm.SignInPolicy) (
 		return 0, fmt.Errorf("read delay: %w", err)
 	}
 	return max(last.Add(Backoff(p, int(failures))).Sub(now), time.Millisecond), nil
+}
+
+// keepStreakFrom is how many failures in a row it takes to be remembered for
+// long. Fewer are forgotten in a day: anybody may type any address, and each
+// leaves a row.
+const keepStreakFrom = 10
+
+// Streak counts a try as failed before it is verified, and tells whether it
+// may go on: at most limit failures in a row. Call Reset when the try
+// succeeds. While refused nothing is counted. A day without a try forgets up
+// to nine failures; more are remembered for keep. Take a key that Delay does
+// not use.
+func (l *Limiter) Streak(ctx context.Context, key string, limit int, keep time.Duration) (ok bool, err error) {
+	if l.db.InTransaction(ctx) {
+		return false, ErrInTransaction
+	}
+	now := l.db.Now(ctx)
+	rows, err := l.db.Exec(ctx, `
+		INSERT INTO rate_delays (counter_key, failures, last_at, expires_at) VALUES ($1, 1, $2, $3)
+		ON CONFLICT (counter_key) DO UPDATE SET
+			failures = CASE WHEN rate_delays.expires_at <= $2 THEN 1 ELSE rate_delays.failures + 1 END,
+			last_at = excluded.last_at,
+			expires_at = CASE WHEN rate_delays.expires_at > $2 AND rate_delays.failures + 1 >= $5 THEN $4 ELSE $3 END
+		WHERE rate_delays.expires_at <= $2 OR rate_delays.failures < $6`,
+		key, now, now.Add(forgetDelays), now.Add(keep), int64(min(limit, keepStreakFrom)), int64(limit))
+	if err != nil {
+		return false, fmt.Errorf("count failure: %w", err)
+	}
+	return rows == 1, nil
+}
+
+// GiveBack undoes one Delay or Streak whose try was not verified after all.
+// The next try is free, as the one that was given back was.
+func (l *Limiter) GiveBack(ctx context.Context, key string) error {
+	_, err := l.db.Exec(ctx, `
+		UPDATE rate_delays SET failures = failures - 1, last_at = $2 WHERE counter_key = $1 AND failures > 0`, key, lockRow)
+	if err != nil {
+		return fmt.Errorf("give try back: %w", err)
+	}
+	return nil
 }
 
 // CleanUp deletes counters that no longer count, 1,000 at a time with a pause.

@@ -225,3 +225,94 @@ func TestBackoffFollowsThePolicy(t *testing.T) {
 		}
 	}
 }
+
+func TestAFewFailuresAreForgottenInADayManyAreNot(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db *database.DB) {
+		l, ctx := New(db), context.Background()
+		now := time.Date(2025, 3, 6, 12, 0, 0, 0, time.UTC)
+		dbtest.SetNow(db, func() time.Time { return now })
+		streak := func(key string) bool {
+			t.Helper()
+			ok, err := l.Streak(ctx, key, 12, 1000*time.Hour)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ok
+		}
+		for range 9 {
+			streak("few")
+		}
+		for range 10 {
+			streak("many")
+		}
+		now = now.Add(25 * time.Hour)
+		for i := range 12 {
+			if !streak("few") {
+				t.Errorf("stopped at failure %d of a new day", i+1)
+			}
+			if ok := streak("many"); ok != (i < 2) {
+				t.Errorf("failure %d in a row: %t", 11+i, ok)
+			}
+		}
+		now = now.Add(999 * time.Hour)
+		if streak("many") {
+			t.Error("forgotten too soon")
+		}
+		if err := l.Reset(ctx, "many"); err != nil || !streak("many") {
+			t.Errorf("a success forgets nothing: %v", err)
+		}
+	})
+}
+
+func TestExactlyTheLimitOfParallelGuessesIsLetThrough(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db *database.DB) {
+		l := New(db)
+		var let atomic.Int64
+		var wg sync.WaitGroup
+		for range 60 {
+			wg.Go(func() {
+				if ok, err := l.Streak(context.Background(), "row", 10, time.Hour); err != nil {
+					t.Error(err)
+				} else if ok {
+					let.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if let.Load() != 10 {
+			t.Errorf("%d were let through", let.Load())
+		}
+	})
+}
+
+func TestATryThatIsGivenBackWasNeverCounted(t *testing.T) {
+	policy := realm.Defaults(realm.Patient).SignIn
+	dbtest.Each(t, func(t *testing.T, db *database.DB) {
+		l, ctx := New(db), context.Background()
+		now := time.Date(2025, 3, 6, 12, 0, 0, 0, time.UTC)
+		dbtest.SetNow(db, func() time.Time { return now })
+		for range 6 {
+			if wait, err := l.Delay(ctx, "k", policy); wait != 0 || err != nil {
+				t.Fatal(wait, err)
+			}
+			now = now.Add(policy.MaxDelay)
+		}
+		for range 5 { // each is the seventh, and none has to wait
+			if wait, err := l.Delay(ctx, "k", policy); wait != 0 || err != nil {
+				t.Fatal(wait, err)
+			}
+			if err := l.GiveBack(ctx, "k"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if wait, err := l.Delay(ctx, "k", policy); wait != 0 || err != nil {
+			t.Fatal(wait, err)
+		}
+		if wait, _ := l.Delay(ctx, "k", policy); wait != 4*time.Second {
+			t.Errorf("wait %s after the seventh failure", wait)
+		}
+		if err := l.GiveBack(ctx, "nothing counted"); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -25,14 +25,16 @@ type Ask struct {
 
 // Request stores that somebody asked for a link, and nothing else: it takes
 // the same time for every address. The worker does the rest. Requests of a
-// network beyond its limit are dropped, and look the same.
+// network beyond its limit are recorded and dropped, and look the same.
 func (s *Service) Request(ctx context.Context, r *realm.Realm, a Ask) error {
 	ok, _, err := s.limits.Allow(ctx, "recovery/"+r.Name+"/"+a.Network, r.Recovery.RequestsPerNetworkPerHour, time.Hour)
 	if err != nil {
 		return fmt.Errorf("count recovery request: %w", err)
 	}
 	if !ok {
-		return nil
+		// Whose address it is nobody looks up before the answer is out.
+		return s.audit.Record(ctx, audit.Event{Realm: r.Name, Kind: "recovery.throttled", Outcome: audit.Failure,
+			Severity: audit.Warning, Actor: "anonymous", ClientID: a.ClientID, IP: a.Network})
 	}
 	_, err = s.db.Exec(ctx, `
 		INSERT INTO recovery_requests (id, realm, email, client_id, locale, network, created_at)
@@ -78,6 +80,7 @@ type request struct {
 	email     string
 	clientID  string
 	locale    string
+	network   string
 	createdAt time.Time
 }
 
@@ -88,10 +91,10 @@ func (s *Service) Process(ctx context.Context) error {
 	var failed error
 	for {
 		rows, err := s.db.Query(ctx, `
-			SELECT id, realm, email, client_id, locale, created_at FROM recovery_requests
+			SELECT id, realm, email, client_id, locale, network, created_at FROM recovery_requests
 			WHERE processed_at IS NULL AND id > $1 ORDER BY id LIMIT $2`, after, int64(batchSize))
 		waiting, err := database.Collect(rows, err, func(r *database.Rows) (q request, err error) {
-			err = r.Scan(&q.id, &q.realm, &q.email, &q.clientID, &q.locale, &q.createdAt)
+			err = r.Scan(&q.id, &q.realm, &q.email, &q.clientID, &q.locale, &q.network, &q.createdAt)
 			return q, err
 		})
 		if err != nil {
@@ -139,7 +142,7 @@ func (s *Service) handle(ctx context.Context, q request) error {
 			}
 		}
 		return s.audit.Record(ctx, audit.Event{Realm: r.Name, Kind: "recovery.requested", Actor: "anonymous",
-			Target: target, ClientID: q.clientID, Details: map[string]any{"result": result}})
+			Target: target, ClientID: q.clientID, IP: q.network, Details: map[string]any{"result": result}})
 	})
 	if err != nil {
 		return fmt.Errorf("handle recovery request: %w", err)
@@ -179,7 +182,7 @@ func (s *Service) decide(ctx context.Context, r *realm.Realm, q request) (result
 	if !last.IsZero() && now.Sub(last) < r.Recovery.AbsorbRepeats {
 		return "absorbed", a.Actor(), nil
 	}
-	made, err := s.madeSince(ctx, a.ID, now.Add(-day))
+	made, err := s.madeSince(ctx, a.ID, SelfService, now.Add(-day))
 	if err != nil {
 		return "", "", err
 	}
@@ -216,7 +219,7 @@ func (s *Service) inviteAgain(ctx context.Context, r *realm.Realm, a account.Acc
 	if n >= r.Recovery.LinksPerDay {
 		return "enough_for_today", nil
 	}
-	if err := s.accounts.Invite(ctx, r, a.ID, account.By{Actor: "anonymous", ClientID: q.clientID}); err != nil {
+	if err := s.accounts.Invite(ctx, r, a.ID, account.By{Actor: "anonymous", ClientID: q.clientID, IP: q.network}); err != nil {
 		return "", err
 	}
 	return "invited_again", nil

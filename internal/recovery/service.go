@@ -65,11 +65,17 @@ type StaffTicket struct {
 // then sends a link there may be helping themselves.
 const recentEmailChange = 7 * 24 * time.Hour
 
+// staffLinks is how many times as many links in a day staff may send to an
+// account as its person may ask for, all of staff together.
+const staffLinks = 4
+
 // CreateStaffTicket makes a ticket, voids older ones and queues the letter, in
 // the caller's transaction. The caller has decided that the staff member may.
-// It returns account.ErrNotFound, account.ErrState when the account is not
-// active, ErrConfirmation, or ErrLocked: the question is asked behind staff's
-// links too.
+// Each order is a new link, as staff have confirmed it; a day's worth of them
+// is bounded over all staff, and then the last link stays valid. It returns
+// account.ErrNotFound, account.ErrState when the account is not active,
+// ErrConfirmation, ErrTooMany, or ErrLocked: the question is asked behind
+// staff's links too.
 func (s *Service) CreateStaffTicket(ctx context.Context, r *realm.Realm, st StaffTicket) (Ticket, error) {
 	var id uuid.UUID
 	err := s.db.InTx(ctx, func(ctx context.Context) error {
@@ -86,6 +92,13 @@ func (s *Service) CreateStaffTicket(ctx context.Context, r *realm.Realm, st Staf
 		}
 		if a.RecoveryLockedUntil != nil && a.RecoveryLockedUntil.After(now) {
 			return ErrLocked
+		}
+		made, err := s.madeSince(ctx, a.ID, Staff, now.Add(-day))
+		if err != nil {
+			return err
+		}
+		if made >= int64(staffLinks*r.Recovery.LinksPerDay) {
+			return ErrTooMany
 		}
 		id, err = s.issue(ctx, r, a, newTicket{origin: Staff, requestedBy: st.By, practiceID: st.PracticeID,
 			associationID: st.AssociationID, reason: st.Reason}, mail.ResetStaff,

@@ -147,10 +147,10 @@ func (s *Service) lastLive(ctx context.Context, a accountFacts) (time.Time, erro
 	return at, err
 }
 
-func (s *Service) madeSince(ctx context.Context, accountID uuid.UUID, since time.Time) (n int64, err error) {
+func (s *Service) madeSince(ctx context.Context, accountID uuid.UUID, origin Origin, since time.Time) (n int64, err error) {
 	err = s.db.QueryRow(ctx, `
-		SELECT COUNT(*) FROM recovery_tickets WHERE account_id = $1 AND created_at > $2 AND origin = 'self_service'`,
-		accountID, since).Scan(&n)
+		SELECT COUNT(*) FROM recovery_tickets WHERE account_id = $1 AND created_at > $2 AND origin = $3`,
+		accountID, since, string(origin)).Scan(&n)
 	return n, err
 }
 

@@ -18,6 +18,10 @@ var (
 	// ErrConfirmation says that the confirmed address is not the one on file.
 	ErrConfirmation = errors.New("the confirmed address is not the login email")
 
+	// ErrTooMany says that staff have sent an account enough links for a day.
+	// The last one stays valid.
+	ErrTooMany = errors.New("too many reset links from staff for one day")
+
 	errStep    = errors.New("an earlier step is missing")
 	errNoTries = errors.New("no tries left on this link")
 )

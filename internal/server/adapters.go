@@ -57,6 +57,9 @@ func (s resets) Send(ctx context.Context, r *realm.Realm, t admin.StaffTicket) (
 	ticket, err := s.service.CreateStaffTicket(ctx, r, recovery.StaffTicket{
 		AccountID: t.AccountID, ConfirmedEmail: t.ConfirmedEmail, By: t.RequestedBy, PracticeID: t.Practice.ID, AssociationID: t.AssociationID,
 		Practice: t.Practice.Name, PracticePhone: t.Practice.SupportPhone, Reason: t.Reason, ClientID: t.By.ClientID, IP: t.By.IP})
+	if errors.Is(err, recovery.ErrTooMany) {
+		err = fmt.Errorf("%w: %w", admin.ErrTooMany, err)
+	}
 	if errors.Is(err, recovery.ErrLocked) {
 		err = fmt.Errorf("%w: %w", admin.ErrLocked, err)
 	}

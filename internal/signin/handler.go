@@ -3,6 +3,7 @@ package signin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -164,14 +165,23 @@ func (h *Handler) signIn(c *gin.Context) error {
 	if ip := web.ClientIP(c); ip.IsValid() {
 		device.IP = ip.String()
 	}
-	token, err := h.service.signIn(c.Request.Context(), t.realm, try{email: email, password: plain,
-		network: web.Network(c), known: h.devices.find(c, t.realm, email), clientID: t.flow.ClientID,
-		device: device, previous: previous})
+	whose, version, err := h.service.accounts.Whose(c.Request.Context(), t.realm.Name, email)
+	if err != nil {
+		return fmt.Errorf("find account: %w", err)
+	}
+	known := h.devices.find(c, t.realm, email, version)
+	in, err := h.service.signIn(c.Request.Context(), t.realm, try{email: email, password: plain, whose: whose,
+		network: web.Network(c), known: known, clientID: t.flow.ClientID, device: device, previous: previous})
 	var slow *account.Throttled
 	switch {
 	case err == nil:
-		h.sessions.SetCookie(c, t.realm, token)
-		h.devices.remember(c, t.realm, email)
+		h.sessions.SetCookie(c, t.realm, in.token)
+		switch {
+		case known != "":
+			h.devices.renew(c, t.realm)
+		case in.newDevice:
+			h.devices.remember(c, t.realm, email, in.version)
+		}
 		h.typed.Forget(c, t.realm)
 		c.Redirect(http.StatusSeeOther, t.realm.Path+t.next)
 		return nil

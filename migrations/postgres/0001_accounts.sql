@@ -53,11 +53,13 @@ CREATE INDEX invitations_account ON invitations (account_id);
 CREATE INDEX invitations_expires ON invitations (expires_at);
 
 -- One browser's walk through an invitation. The password chosen in the first
--- step waits here, hashed, until the second step commits both.
+-- step waits here, hashed, until the second step commits both; folded_hash is
+-- the same one without case and accents, so that no answer repeats it.
 CREATE TABLE activation_flows (
     flow_hash     bytea PRIMARY KEY,
     invitation_id uuid NOT NULL REFERENCES invitations (id) ON DELETE CASCADE,
     password_hash text NOT NULL DEFAULT '',
+    folded_hash   text NOT NULL DEFAULT '',
     created_at    timestamptz NOT NULL,
     expires_at    timestamptz NOT NULL
 );

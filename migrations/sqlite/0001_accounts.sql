@@ -53,11 +53,13 @@ CREATE INDEX invitations_account ON invitations (account_id);
 CREATE INDEX invitations_expires ON invitations (expires_at);
 
 -- One browser's walk through an invitation. The password chosen in the first
--- step waits here, hashed, until the second step commits both.
+-- step waits here, hashed, until the second step commits both; folded_hash is
+-- the same one without case and accents, so that no answer repeats it.
 CREATE TABLE activation_flows (
     flow_hash     BLOB PRIMARY KEY,
     invitation_id BLOB NOT NULL REFERENCES invitations (id) ON DELETE CASCADE,
     password_hash TEXT NOT NULL DEFAULT '',
+    folded_hash   TEXT NOT NULL DEFAULT '',
     created_at    INTEGER NOT NULL,
     expires_at    INTEGER NOT NULL
 ) STRICT;

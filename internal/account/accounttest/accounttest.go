@@ -269,7 +269,7 @@ func (w *World) Dump() string {
 	for table, columns := range map[string][]string{
 		"accounts": {"login_email", "name", "locale"}, "password_credentials": {"hash"},
 		"security_answers": {"question", "answer_hash"}, "invitations": {"token_hash", "email", "client_id"},
-		"activation_flows": {"flow_hash", "password_hash"}, "sessions": {"token_hash", "user_agent"},
+		"activation_flows": {"flow_hash", "password_hash", "folded_hash"}, "sessions": {"token_hash", "user_agent"},
 		"recovery_requests": {"email", "network"}, "recovery_tickets": {"token_hash", "email", "reason", "void_reason"},
 		"recovery_flows": {"flow_hash"}, "mail_outbox": {"sealed", "recipient", "message_id", "last_error"},
 		"audit_events": {"kind", "actor", "target", "details"}, "rate_counters": {"counter_key"}, "rate_delays": {"counter_key"},
