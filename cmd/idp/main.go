@@ -4,6 +4,7 @@
 //	idp check     reads a configuration and reports every problem with its line
 //	idp migrate   brings the database to this version's schema
 //	idp serve     runs the provider
+//	idp keys      lists and rotates the signing keys
 //
 // It ends with 0 when all went well, 1 when the work failed, and 2 when it was
 // called wrongly or the configuration has problems.
@@ -69,7 +70,7 @@ Secrets are read from the environment, as the configuration names them
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newServe(), newMigrate(), newCheck(), newSecrets())
+	root.AddCommand(newServe(), newMigrate(), newCheck(), newKeys(), newSecrets())
 	return root
 }
 
