@@ -58,6 +58,7 @@ realms:
         public: true
 {{- else}}
         secret: env:{{env $realm .ID}}
+        auth_method: {{.AuthMethod}}
 {{- end}}
 {{- if .FirstParty}}
         first_party: true
