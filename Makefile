@@ -20,6 +20,13 @@ test: deps ## install what the tests need, then run every test
 	CI=$${CI:-true} $(GO) test -count=1 ./...
 	cd uitest && CI=$${CI:-true} $(GO) test -count=1 -timeout 20m ./...
 
+.PHONY: interop
+interop: ## sign in with clients that others wrote (needs Chromium, node, npm, apache2 with mod_auth_openidc)
+	@sh scripts/test-deps.sh
+	@sh scripts/interop-deps.sh
+	cd interop/node && npm ci --silent
+	cd interop && $(GO) vet ./... && CI=$${CI:-true} $(GO) test -count=1 -timeout 20m ./...
+
 .PHONY: deps
 deps: ## install PostgreSQL binaries and Chromium where they are missing
 	@sh scripts/test-deps.sh

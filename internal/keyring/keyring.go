@@ -25,6 +25,9 @@ import (
 const (
 	// PublishAhead is how long a new key is published before it signs.
 	PublishAhead = 24 * time.Hour
+	// SoonAhead is the same for RotateSoon: every replica that runs Worker has
+	// read the key again by then.
+	SoonAhead = 2 * time.Minute
 	// RotateEvery is how long a key signs before Worker replaces it.
 	RotateEvery = 90 * 24 * time.Hour
 

@@ -1,7 +1,9 @@
 package oauth
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
@@ -39,7 +41,7 @@ func (p *Provider) showConsent(c *gin.Context) error {
 	web.FormAction(c, originOf(a.redirectURI))
 	return p.pages.Render(c, http.StatusOK, "oauth/consent.html", consentView{
 		Client: clientName(a.client), ClientURI: a.client.ClientURI, Email: email,
-		Account: current.AccountID.String(), Flow: a.flow.id.String(), Scopes: sentences(a.scopes),
+		Account: current.AccountID.String(), Flow: a.flow.id.String(), Scopes: sentences(a.agreed()),
 	})
 }
 
@@ -67,12 +69,25 @@ func (p *Provider) answerConsent(c *gin.Context) error {
 		seeOther(c, flowPath(r, pathAuthorize, a.flow.id))
 		return nil
 	case "deny":
-		if err := p.audit.Record(ctx, consentEvent(r, a, current.AccountID, "consent.denied")); err != nil {
+		if err := p.deny(ctx, r, a, current.AccountID); err != nil {
 			return page(err)
 		}
 		return p.answerError(c, r, a, refuse(errAccessDenied, "The person did not agree."))
 	}
 	return web.BadRequest(errors.New("no answer"))
+}
+
+// deny records the answer, and uses a pushed request up: it has been answered.
+func (p *Provider) deny(ctx context.Context, r *realm.Realm, a *authorization, accountID uuid.UUID) error {
+	return p.db.InTx(ctx, func(ctx context.Context) error {
+		if a.pushed != nil {
+			w := usePushed(r.Name, p.db.Now(ctx), a.pushed)
+			if _, err := p.db.Exec(ctx, w.query, w.args...); err != nil {
+				return fmt.Errorf("use pushed request up: %w", err)
+			}
+		}
+		return p.audit.Record(ctx, consentEvent(r, a, accountID, "consent.denied"))
+	})
 }
 
 // consentOf finds the flow and who is signed in. Without anybody signed in the
@@ -116,6 +131,6 @@ func sentences(scopes []string) []string {
 func consentEvent(r *realm.Realm, a *authorization, accountID uuid.UUID, kind string) audit.Event {
 	return audit.Event{
 		Realm: r.Name, Kind: kind, Actor: audit.Account(accountID), Target: audit.Client(a.client.ID),
-		ClientID: a.client.ID, Details: map[string]any{"scope": canonical(a.scopes)},
+		ClientID: a.client.ID, Details: map[string]any{"scope": canonical(a.agreed())},
 	}
 }

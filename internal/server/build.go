@@ -24,6 +24,7 @@ import (
 	"github.com/portico-id/portico/internal/password"
 	"github.com/portico-id/portico/internal/practice"
 	"github.com/portico-id/portico/internal/ratelimit"
+	"github.com/portico-id/portico/internal/realm"
 	"github.com/portico-id/portico/internal/recovery"
 	"github.com/portico-id/portico/internal/secret"
 	"github.com/portico-id/portico/internal/session"
@@ -46,6 +47,7 @@ type rooms struct {
 	practices *practice.Store
 	recovery  *recovery.Service
 	oauth     *oauth.Provider
+	realms    []*realm.Realm
 	admin     *admin.API // nil when the configuration has none
 
 	accountPages  *account.Handler
@@ -182,14 +184,14 @@ func certificates(file string) (*x509.CertPool, error) {
 	}
 	pem, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("mail: %w", err)
+		return nil, fmt.Errorf("certificates: %w", err)
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		pool = x509.NewCertPool()
 	}
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("mail: %s holds no certificate", file)
+		return nil, fmt.Errorf("certificates: %s holds none", file)
 	}
 	return pool, nil
 }
