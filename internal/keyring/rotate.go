@@ -85,6 +85,9 @@ func (k *Keyring) rotate(ctx context.Context, r *realm.Realm, alg string, minAge
 		if err != nil || !made {
 			return err
 		}
+		if err := k.tell(ctx, next[0]); err != nil {
+			return err
+		}
 		return k.store.retire(ctx, r.Name, alg, generation+1, signsAt, signsAt.Add(retention(r)))
 	})
 	if err != nil {

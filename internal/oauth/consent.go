@@ -59,7 +59,7 @@ func (p *Provider) answerConsent(c *gin.Context) error {
 	}
 	switch c.PostForm("answer") {
 	case "allow":
-		err := p.agree(ctx, r, a, current.AccountID)
+		err := p.agree(ctx, r, a, current.AccountID, web.ClientIP(c).String())
 		switch {
 		case errors.Is(err, ErrFlow):
 			return flowPage(r, err)
@@ -69,7 +69,7 @@ func (p *Provider) answerConsent(c *gin.Context) error {
 		seeOther(c, flowPath(r, pathAuthorize, a.flow.id))
 		return nil
 	case "deny":
-		if err := p.deny(ctx, r, a, current.AccountID); err != nil {
+		if err := p.deny(ctx, r, a, current.AccountID, web.ClientIP(c).String()); err != nil {
 			return page(err)
 		}
 		return p.answerError(c, r, a, refuse(errAccessDenied, "The person did not agree."))
@@ -78,7 +78,7 @@ func (p *Provider) answerConsent(c *gin.Context) error {
 }
 
 // deny records the answer, and uses a pushed request up: it has been answered.
-func (p *Provider) deny(ctx context.Context, r *realm.Realm, a *authorization, accountID uuid.UUID) error {
+func (p *Provider) deny(ctx context.Context, r *realm.Realm, a *authorization, accountID uuid.UUID, ip string) error {
 	return p.db.InTx(ctx, func(ctx context.Context) error {
 		if a.pushed != nil {
 			w := usePushed(r.Name, p.db.Now(ctx), a.pushed)
@@ -86,7 +86,7 @@ func (p *Provider) deny(ctx context.Context, r *realm.Realm, a *authorization, a
 				return fmt.Errorf("use pushed request up: %w", err)
 			}
 		}
-		return p.audit.Record(ctx, consentEvent(r, a, accountID, "consent.denied"))
+		return p.audit.Record(ctx, consentEvent(r, a, accountID, ip, "consent.denied"))
 	})
 }
 
@@ -128,9 +128,9 @@ func sentences(scopes []string) []string {
 	return keys
 }
 
-func consentEvent(r *realm.Realm, a *authorization, accountID uuid.UUID, kind string) audit.Event {
+func consentEvent(r *realm.Realm, a *authorization, accountID uuid.UUID, ip, kind string) audit.Event {
 	return audit.Event{
 		Realm: r.Name, Kind: kind, Actor: audit.Account(accountID), Target: audit.Client(a.client.ID),
-		ClientID: a.client.ID, Details: map[string]any{"scope": canonical(a.agreed())},
+		ClientID: a.client.ID, IP: ip, Details: map[string]any{"scope": canonical(a.agreed())},
 	}
 }

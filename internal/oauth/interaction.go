@@ -145,7 +145,7 @@ func finishFlow(now time.Time, id uuid.UUID) write {
 
 // agree stores that an account agreed to a flow, and remembers it for the next
 // time. What was agreed to before stays agreed to.
-func (p *Provider) agree(ctx context.Context, r *realm.Realm, a *authorization, accountID uuid.UUID) error {
+func (p *Provider) agree(ctx context.Context, r *realm.Realm, a *authorization, accountID uuid.UUID, ip string) error {
 	return p.db.InTx(ctx, func(ctx context.Context) error {
 		now := p.db.Now(ctx)
 		rows, err := p.db.Exec(ctx, `
@@ -170,7 +170,7 @@ func (p *Provider) agree(ctx context.Context, r *realm.Realm, a *authorization, 
 		if err != nil {
 			return fmt.Errorf("remember consent: %w", err)
 		}
-		return p.audit.Record(ctx, consentEvent(r, a, accountID, "consent.given"))
+		return p.audit.Record(ctx, consentEvent(r, a, accountID, ip, "consent.given"))
 	})
 }
 

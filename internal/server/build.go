@@ -143,6 +143,10 @@ func build(cfg *config.Config, db *database.DB, reg prometheus.Registerer, log *
 		Keys: [][]byte{sealer.DeriveKey(audit.KeyPurpose, 32)}, Logger: log, Metrics: reg}); err != nil {
 		return nil, err
 	}
+	r.keys.OnMade(func(ctx context.Context, k keyring.Made) error {
+		return r.audit.Record(ctx, audit.Event{Realm: k.Realm, Kind: "key.made", Actor: "system",
+			Details: map[string]any{"alg": k.Alg, "kid": k.KID}})
+	})
 	if r.outbox, err = newOutbox(cfg, db, sealer, override, catalog, reg, log); err != nil {
 		return nil, err
 	}
