@@ -20,6 +20,24 @@ test: deps ## install what the tests need, then run every test
 	CI=$${CI:-true} $(GO) test -count=1 ./...
 	cd uitest && CI=$${CI:-true} $(GO) test -count=1 -timeout 20m ./...
 
+.PHONY: interop
+interop: ## sign in with clients that others wrote (needs Chromium, node, npm, apache2 with mod_auth_openidc)
+	@sh scripts/test-deps.sh
+	@sh scripts/interop-deps.sh
+	cd interop/node && npm ci --silent
+	cd interop && $(GO) vet ./... && CI=$${CI:-true} $(GO) test -count=1 -timeout 20m ./...
+
+FUZZTIME ?= 5s
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (5s)
+	@for file in $$(grep -rl --include='*_test.go' '^func Fuzz' internal); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\)(.*/\1/p' $$file); do \
+			echo "$$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file) || exit 1; \
+		done; \
+	done
+
 .PHONY: deps
 deps: ## install PostgreSQL binaries and Chromium where they are missing
 	@sh scripts/test-deps.sh

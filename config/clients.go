@@ -25,6 +25,9 @@ func (c *Config) readClient(s *section, r realm.Realm) *realm.Client {
 	if id.set && !clientIDPattern.MatchString(id.v) {
 		id.bad(fmt.Sprintf("%q cannot be a client id", id.v), "use letters, digits and . _ ~ -, at most 100")
 	}
+	if strings.HasPrefix(id.v, realm.RegisteredPrefix) {
+		id.bad(fmt.Sprintf("%q begins like the ids of clients that register themselves", id.v), "choose an id without "+realm.RegisteredPrefix)
+	}
 	cl := &realm.Client{
 		ID:               id.v,
 		Name:             s.text("name", id.v).v,
@@ -34,12 +37,16 @@ func (c *Config) readClient(s *section, r realm.Realm) *realm.Client {
 		InitiateLoginURI: s.webAddress("initiate_login_uri"),
 		ClientURI:        s.webAddress("client_uri"),
 	}
+	readKeys(s, cl)
 	readAuthentication(s, cl)
 	readGrants(s, r, cl)
+	readClientRequests(s, r, cl)
 	cl.RedirectURIs = s.redirects("redirect_uris", cl.Public())
+	readLogout(s, cl)
+	readSubjects(s, cl)
 	cl.PostLogoutRedirectURIs = s.redirects("post_logout_redirect_uris", cl.Public())
-	if cl.AllowsGrant(realm.GrantCode) && s.entries["redirect_uris"].node == nil {
-		s.bad("the client may use authorization_code, but has no redirect_uris", "list the exact addresses it is called back at")
+	if (cl.AllowsGrant(realm.GrantCode) || cl.AllowsGrant(realm.GrantImplicit)) && s.entries["redirect_uris"].node == nil {
+		s.bad("the client signs people in, but has no redirect_uris", "list the exact addresses it is called back at")
 	}
 	c.readScopes(s, r, cl)
 	return cl
@@ -57,17 +64,22 @@ func readAuthentication(s *section, cl *realm.Client) {
 		method.bad("a public client does not authenticate", "remove auth_method, or write none")
 	case public.v:
 		cl.AuthMethod = realm.AuthNone
+	case method.v == realm.AuthKey && stored.set:
+		stored.bad("a client that signs has no secret", "remove the secret, or auth_method")
+	case method.v == realm.AuthKey && !cl.HasKeys():
+		method.bad("the client's public keys are not known", "add jwks or jwks_uri")
+	case method.v == realm.AuthKey:
 	case !stored.set:
 		if _, there := s.entries["secret"]; !there {
 			s.bad("the client has neither a secret nor public: true",
-				"write secret: env:NAME with the output of: openssl rand -base64 32; or public: true for apps that cannot keep one")
+				"write secret: env:NAME with the output of: openssl rand -base64 32; auth_method: private_key_jwt with its public keys; or public: true for apps that cannot keep either")
 		}
 	case !method.set:
 		cl.AuthMethod = realm.AuthBasic
 	case method.v != realm.AuthBasic && method.v != realm.AuthPost:
-		method.bad(fmt.Sprintf("%q is not possible here", method.v), "write client_secret_basic or client_secret_post")
+		method.bad(fmt.Sprintf("%q is not possible here", method.v), "write client_secret_basic, client_secret_post or private_key_jwt")
 	}
-	if stored.set && !public.v {
+	if stored.set && !public.v && cl.AuthMethod != realm.AuthKey {
 		cl.SecretHash = stored.v
 	}
 }
@@ -139,6 +151,34 @@ func (c *Config) readScopes(s *section, r realm.Realm, cl *realm.Client) {
 			break
 		}
 	}
+}
+
+// readLogout reads where a client hears that a session has ended.
+func readLogout(s *section, cl *realm.Client) {
+	back := s.text("backchannel_logout_uri", "")
+	cl.BackchannelLogoutURI = back.v
+	if u, err := url.Parse(back.v); back.set && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" ||
+		u.User != nil || strings.Contains(back.v, "#")) {
+		back.bad(fmt.Sprintf("%q is no address to send a logout token to", back.v), "write an https:// URL without user and fragment")
+	} else if back.set && u.Scheme == "http" {
+		back.warn("logout tokens are sent to https addresses only, unless the host is exempt", "use https")
+	}
+	cl.BackchannelSessionRequired = s.flag("backchannel_logout_session_required", false).v
+	front := s.text("frontchannel_logout_uri", "")
+	cl.FrontchannelLogoutURI = front.v
+	// Front-Channel Logout §2: scheme, host and port are those of a redirect URI.
+	if front.set && !slices.ContainsFunc(cl.RedirectURIs, func(uri string) bool { return sameOrigin(uri, front.v) }) {
+		front.bad(fmt.Sprintf("%q is not on the site of a redirect address", front.v),
+			"use the scheme, host and port of one of the client's redirect_uris")
+	}
+	cl.FrontchannelSessionRequired = s.flag("frontchannel_logout_session_required", false).v
+}
+
+func sameOrigin(one, other string) bool {
+	a, err1 := url.Parse(one)
+	b, err2 := url.Parse(other)
+	return err1 == nil && err2 == nil && (a.Scheme == "https" || a.Scheme == "http") && a.Scheme == b.Scheme && a.Host == b.Host &&
+		b.User == nil && !strings.Contains(other, "#")
 }
 
 // redirects reads addresses a browser is sent back to. They are compared byte

@@ -29,7 +29,10 @@ type Config struct {
 	Argon2       Argon2
 	Blocklists   []string // files with passwords to refuse, beside the built-in list
 	Limits       Limits
+	Outbound     Outbound
 	TemplatesDir string // files here replace built-in templates of the same name
+
+	TestPeople []TestPerson
 
 	// Warnings are things that work and are probably not meant.
 	Warnings Problems

@@ -77,23 +77,29 @@ func TestALittleConfigurationIsComplete(t *testing.T) {
 	}
 }
 
-// TestTheExampleIsValid takes the environment from the example's own comment.
-func TestTheExampleIsValid(t *testing.T) {
-	text, err := os.ReadFile("idp.example.yaml")
+// loadExample takes the environment from the example's own comment.
+func loadExample(t *testing.T, name string) (c *config.Config, env map[string]string) {
+	t.Helper()
+	text, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := map[string]string{}
+	env = map[string]string{}
 	for i, m := range regexp.MustCompile(`(?m)^#   export (\w+)=(.+)$`).FindAllStringSubmatch(string(text), -1) {
 		if env[m[1]] = m[2]; strings.HasPrefix(m[2], "$(openssl") {
 			env[m[1]] = random(byte(i))
 		}
 	}
 	from := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
-	c, err := config.Load("idp.example.yaml", from)
-	if err != nil {
+	if c, err = config.Load(name, from); err != nil {
 		t.Fatal(err)
 	}
+	return c, env
+}
+
+func TestTheExampleIsValid(t *testing.T) {
+	c, env := loadExample(t, "idp.example.yaml")
+	from := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
 	if len(c.Warnings) != 0 {
 		t.Error(c.Warnings)
 	}
@@ -173,6 +179,17 @@ func TestEveryMistakeIsNamedWithItsPlaceAndMend(t *testing.T) {
 		{"tabs", "database:\n\turl: x\n", `this is not YAML`},
 		{"nothing at all", "", `realms`},
 		{"only comments", "# nothing\n", `there is no realm`},
+		{"signing client without keys", replace(t, "secret: env:SECRET", "auth_method: private_key_jwt"), `the client's public keys are not known; add jwks or jwks_uri`},
+		{"signing client with a secret", replace(t, "secret: env:SECRET", "secret: env:SECRET\n        auth_method: private_key_jwt\n        jwks_uri: https://rp.example.test/jwks"), `a client that signs has no secret`},
+		{"two places for keys", replace(t, "secret: env:SECRET", "auth_method: private_key_jwt\n        jwks_uri: https://rp.example.test/jwks\n        jwks: '{}'"), `the keys stand in the file already`},
+		{"a symmetric key", replace(t, "secret: env:SECRET", "auth_method: private_key_jwt\n        jwks: '{\"keys\":[{\"kty\":\"oct\",\"k\":\"AAAA\"}]}'"), `this is no set of public keys`},
+		{"keys in a file", replace(t, "secret: env:SECRET", "auth_method: private_key_jwt\n        jwks_uri: file:///etc/passwd"), `is no address to fetch keys from`},
+		{"an id of those who register", replace(t, "id: portal", "id: dyn-portal"), `choose an id without dyn-`},
+		{"sector without pairwise", replace(t, redirect, redirect+"\n        sector: rp.example.test"), `a sector is for pairwise subjects`},
+		{"pairwise over two hosts", replace(t, redirect, "redirect_uris: [https://a.example.test/cb, https://b.example.test/cb]\n        subject_type: pairwise"), `the redirect URIs are not on one host; add sector:`},
+		{"registration by nobody", replace(t, issuer, issuer+"\n    oauth: {registration: {mode: initial_access_token}}"), `there is no token to register with`},
+		{"registration token in the file", replace(t, issuer, issuer+"\n    oauth: {registration: {mode: initial_access_token, initial_access_tokens: [hunter2]}}"), `a secret stands in the file`},
+		{"exempt pattern", minimal + "outbound: {exempt_hosts: [\"*.example.test\"]}\n", `is no host`},
 		{"a list instead of keys", "[a, b]\n", `keys with values were expected here, found a list`},
 		{"two documents", minimal + "---\na: b\n", `a second document begins here`},
 		{"anchor", replace(t, "from: no-reply@example.test", "from: &x no-reply@example.test"), `anchor`},
@@ -231,8 +248,8 @@ func TestEveryMistakeIsNamedWithItsPlaceAndMend(t *testing.T) {
 		{"no secret", replace(t, "secret: env:SECRET", "name: x"), `neither a secret nor public: true`},
 		{"public with a secret", replace(t, "secret: env:SECRET", "secret: env:SECRET\n        public: true"), `a public client has no secret`},
 		{"public that authenticates", replace(t, "secret: env:SECRET", "auth_method: client_secret_post\n        public: true"), `a public client does not authenticate`},
-		{"two methods at once", replace(t, "secret: env:SECRET", "secret: env:SECRET\n        auth_method: client_secret"), `write client_secret_basic or client_secret_post`},
-		{"none with a secret", replace(t, "secret: env:SECRET", "secret: env:SECRET\n        auth_method: none"), `write client_secret_basic or client_secret_post`},
+		{"two methods at once", replace(t, "secret: env:SECRET", "secret: env:SECRET\n        auth_method: client_secret"), `write client_secret_basic, client_secret_post or private_key_jwt`},
+		{"none with a secret", replace(t, "secret: env:SECRET", "secret: env:SECRET\n        auth_method: none"), `write client_secret_basic, client_secret_post or private_key_jwt`},
 		{"password grant", replace(t, "secret: env:SECRET", "secret: env:SECRET\n        grant_types: [password]"), `"password" is not among what the realm allows`},
 		{"implicit for the realm", replace(t, issuer, issuer+"\n    oauth: {grant_types: [implicit]}"), `"implicit" is not among what this release knows`},
 		{"refresh alone", replace(t, "secret: env:SECRET", "secret: env:SECRET\n        grant_types: [refresh_token]"), `nothing to refresh`},
@@ -384,4 +401,31 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%v, %v", c, err)
 		}
 	})
+}
+
+func TestClientsThatSignAndRegisterAreConfigured(t *testing.T) {
+	text := replace(t, "secret: env:SECRET", "auth_method: private_key_jwt\n        jwks_uri: https://rp.example.test/jwks\n        subject_type: pairwise\n        userinfo_alg: ES256")
+	text = strings.Replace(text, "issuer: http://localhost:9000/patient", "issuer: http://localhost:9000/patient\n    oauth: {unsigned_id_tokens: true, strict_client_assertions: true, registration: {mode: open, initial_access_tokens: [\"env:SECRET\"]}}", 1)
+	c, err := config.Parse("idp.yaml", []byte(text+"outbound: {exempt_hosts: [\"rp.example.test:8443\"]}\n"), lookup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := c.Realms()[0]
+	cl, _ := r.Client("portal")
+	if cl.AuthMethod != realm.AuthKey || cl.JWKSURI == "" || cl.SecretHash != nil || !cl.Pairwise() || cl.Sector != "localhost" || cl.UserinfoAlg != realm.ES256 {
+		t.Errorf("%+v", cl)
+	}
+	p := r.OAuth
+	if p.Registration.Mode != realm.RegistrationOpen || len(p.Registration.TokenHashes) != 1 || !p.UnsignedIDTokens || !p.StrictAssertions {
+		t.Errorf("%+v", p)
+	}
+	warned := fmt.Sprint(c.Warnings)
+	for _, want := range []string{"anybody can register clients", "without a signature", "although it is not public"} {
+		if !strings.Contains(warned, want) {
+			t.Errorf("not warned about %q: %s", want, warned)
+		}
+	}
+	if d := realm.Defaults(realm.Patient).OAuth; d.Registration.Enabled() || d.UnsignedIDTokens {
+		t.Error("a relaxation is on by default")
+	}
 }

@@ -92,6 +92,7 @@ func (c *Config) read(s *section, look bool) {
 	c.readObservability(s)
 	c.readPasswords(s, look)
 	c.readLimits(s.sub("limits"))
+	c.Outbound = readOutbound(s.sub("outbound"))
 	templates := s.text("templates_dir", "")
 	if c.TemplatesDir = templates.v; look && templates.set {
 		if info, err := os.Stat(templates.v); err != nil || !info.IsDir() {

@@ -87,6 +87,8 @@ func (c *Config) readRealm(s *section) (realm.Realm, []*realm.Client) {
 	r.SignIn = readSignIn(s.sub("sign_in"), d.SignIn)
 	r.OAuth = c.readOAuth(s.sub("oauth"), d.OAuth, r.Name)
 
+	c.readTestPeople(s, r)
+
 	var clients []*realm.Client
 	ids := map[string]bool{}
 	for _, sec := range s.subs("clients") {
@@ -234,11 +236,17 @@ func (c *Config) readOAuth(s *section, d realm.OAuthPolicy, name string) realm.O
 			d.ScopeAudiences[scope] = c.AdminAPI.Audience
 		}
 	}
+	readRequests(s, &d)
+	readRegistration(s, &d)
 	if grants := s.someOf("grant_types", d.GrantTypes, "this release knows"); grants != nil {
 		d.GrantTypes = grants
 	}
 	d.AccessTokenAlg = s.choice("access_token_alg", d.AccessTokenAlg, realm.ES256, realm.RS256)
 	d.IDTokenAlg = s.choice("id_token_alg", d.IDTokenAlg, realm.ES256, realm.RS256)
+	if manage := s.flag("session_management", false); manage.v {
+		d.SessionManagement = true
+		manage.warn("a cookie that scripts can read travels into frames of other sites", "leave session_management out unless a client needs check_session_iframe")
+	}
 	d.RefreshGrace = s.duration("refresh_grace", d.RefreshGrace, 0, d.RefreshGrace)
 	return d
 }

@@ -55,6 +55,12 @@ func (o Options) registrations(realm string) []registration {
 			PostLogoutRedirectURIs: []string{"http://localhost:9099/signed-out", "https://rp.example.test/signed-out"},
 			GrantTypes:             []string{"authorization_code", "refresh_token", "client_credentials"},
 		}},
+		{Name: "Native test, secret in the body", FirstParty: true, Client: seed.Client{
+			ID: "native-test-post", AuthMethod: "client_secret_post", Scopes: scopes[:6],
+			RedirectURIs:           []string{"http://localhost:9099/callback"},
+			PostLogoutRedirectURIs: []string{"http://localhost:9099/signed-out"},
+			GrantTypes:             []string{"authorization_code", "refresh_token"},
+		}},
 		{Name: "Background service", Introspect: true, Client: seed.Client{
 			ID: "service", AuthMethod: "client_secret_basic", Scopes: service,
 			RedirectURIs: []string{}, PostLogoutRedirectURIs: []string{},

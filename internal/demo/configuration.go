@@ -72,6 +72,7 @@ realms:
         public: true
 {{- else}}
         secret: env:{{env $realm .ID}}
+        auth_method: {{.AuthMethod}}
 {{- end}}
 {{- if not .Public}}
         id_token_alg: ES256

@@ -107,7 +107,7 @@ func TestTheConfigurationIsOneTheProviderTakes(t *testing.T) {
 			t.Errorf("warnings: %v", cfg.Warnings)
 		}
 		for _, r := range cfg.Realms() {
-			if r.Issuer != o.issuer(r.Name) || len(r.Clients()) != 4 {
+			if r.Issuer != o.issuer(r.Name) || len(r.Clients()) != 5 {
 				t.Errorf("realm %s: issuer %s, %d clients", r.Name, r.Issuer, len(r.Clients()))
 			}
 			for _, c := range r.Clients() {
@@ -271,7 +271,7 @@ func TestTheDemoStartsServesAndLeavesNothingBehind(t *testing.T) {
 		}
 	}
 	fetch(t, o.mailboxURL()+"/demo.json", &facts)
-	if clients := facts.Realms["patient"].Clients; len(clients) != 4 || clients[0].ID != "patient-portal" || len(clients[0].Secret) < 43 || clients[1].Secret != "" {
+	if clients := facts.Realms["patient"].Clients; len(clients) != 5 || clients[0].ID != "patient-portal" || len(clients[0].Secret) < 43 || clients[1].Secret != "" {
 		t.Errorf("clients %v", clients)
 	}
 	if p := facts.Realms["patient"].People[0]; p.Email != "ana.rivera@example.test" || !strings.HasSuffix(p.Question, "?") {

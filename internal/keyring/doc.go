@@ -10,6 +10,7 @@
 // A key is published long before it signs and stays published until every
 // token it signed has expired ([Keyring.Rotate]), so a relying party that
 // caches the key set for less than a day never meets a key it does not know.
+// [Keyring.RotateSoon] is for a key that has to stop signing now.
 // Which key signs is decided by its row's times and the database's clock, so
 // all replicas change over at the same moment. [Keyring.Worker] re-reads the
 // keys, rotates old ones and removes expired ones; any number of replicas may

@@ -25,6 +25,9 @@ import (
 const (
 	// PublishAhead is how long a new key is published before it signs.
 	PublishAhead = 24 * time.Hour
+	// SoonAhead is the same for RotateSoon: every replica that runs Worker has
+	// read the key again by then.
+	SoonAhead = 2 * time.Minute
 	// RotateEvery is how long a key signs before Worker replaces it.
 	RotateEvery = 90 * 24 * time.Hour
 
@@ -62,9 +65,26 @@ type Keyring struct {
 	// rings is replaced as a whole, never changed: readers need no lock.
 	rings atomic.Pointer[map[string]*ring]
 
+	made func(ctx context.Context, k Made) error // may be nil
+
 	load     sync.Mutex // one reader of the database at a time
 	realms   map[string]*realm.Realm
 	lastMiss time.Time // of the local clock: paces re-reading only
+}
+
+// Made tells of a signing key that was stored.
+type Made struct{ Realm, Alg, KID string }
+
+// OnMade names a function that is called in the transaction that stores a new
+// key, for the audit trail: when it fails, there is no key. Call it before the
+// keyring is used.
+func (k *Keyring) OnMade(fn func(ctx context.Context, m Made) error) { k.made = fn }
+
+func (k *Keyring) tell(ctx context.Context, n newKey) error {
+	if k.made == nil {
+		return nil
+	}
+	return k.made(ctx, Made{Realm: n.realm, Alg: n.alg, KID: n.kid})
 }
 
 // ring is the keys of one realm as they were last read, newest first.
@@ -114,9 +134,15 @@ func (k *Keyring) Ensure(ctx context.Context, realms ...*realm.Realm) error {
 		return err
 	}
 	for _, n := range missing {
-		now := k.store.db.Now(ctx)
-		// The first key has to sign at once: there is no older one.
-		made, err := k.store.insert(ctx, n, now, now)
+		made := false
+		err := k.store.db.InTx(ctx, func(ctx context.Context) (err error) {
+			// The first key has to sign at once: there is no older one.
+			now := k.store.db.Now(ctx)
+			if made, err = k.store.insert(ctx, n, now, now); err != nil || !made {
+				return err
+			}
+			return k.tell(ctx, n)
+		})
 		if err != nil {
 			return fmt.Errorf("store %s key of realm %s: %w", n.alg, n.realm, err)
 		}

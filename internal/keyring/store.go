@@ -59,6 +59,36 @@ func (s *store) retire(ctx context.Context, realm, alg string, before int64, at,
 	return err
 }
 
+// hurry makes a key that waits for its turn sign at a time that is earlier,
+// and retires those before it then.
+func (s *store) hurry(ctx context.Context, realm, alg string, generation int64, at, removeAt time.Time) error {
+	n, err := s.db.Exec(ctx, `
+		UPDATE signing_keys SET active_at = $4
+		WHERE realm = $1 AND alg = $2 AND generation = $3 AND active_at > $4`, realm, alg, generation, at)
+	if err != nil || n == 0 {
+		return err
+	}
+	_, err = s.db.Exec(ctx, `
+		UPDATE signing_keys SET retired_at = $4, remove_at = $5
+		WHERE realm = $1 AND alg = $2 AND generation < $3 AND retired_at > $4`, realm, alg, generation, at, removeAt)
+	return err
+}
+
+func (s *store) list(ctx context.Context, realm string) ([]Info, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT kid, alg, created_at, active_at, retired_at, remove_at FROM signing_keys
+		WHERE realm = $1 ORDER BY alg, generation DESC`, realm)
+	return database.Collect(rows, err, func(rows *database.Rows) (Info, error) {
+		var i Info
+		var retired, remove *time.Time
+		err := rows.Scan(&i.KID, &i.Alg, &i.Created, &i.SignsFrom, &retired, &remove)
+		if retired != nil && remove != nil {
+			i.Retired, i.Until = *retired, *remove
+		}
+		return i, err
+	})
+}
+
 // remove deletes keys that nothing needs any longer.
 func (s *store) remove(ctx context.Context, now time.Time) (int64, error) {
 	return s.db.Exec(ctx, `DELETE FROM signing_keys WHERE remove_at <= $1`, now)

@@ -19,22 +19,27 @@ import (
 // authorization is an authorization request that makes sense: its client is
 // known, its redirect URI registered, every parameter read.
 type authorization struct {
-	form        url.Values // what is kept of the request
-	client      *realm.Client
-	redirectURI string
-	mode        string // response_mode: "query" or "fragment"
-	state       string
-	hasState    bool
+	form         url.Values // what is kept of the request
+	client       *realm.Client
+	redirectURI  string
+	responseType string // canonical
+	mode         string // response_mode: "query", "fragment" or "form_post"
+	state        string
+	hasState     bool
 
 	scopes           []string
+	resources        []string // the APIs asked for (RFC 8707); none: those of client and scopes
 	nonce, challenge string
 	prompt           []string
 	maxAge           time.Duration // noMaxAge: not asked for
 	hintSubject      string        // of id_token_hint
 	loginHint        string
 	uiLocales        string
+	claims           *claimsRequest // nil: none
+	essentialACR     []string       // one of these the sign-in has to reach; nil: any
 
-	flow *interaction // nil when the request came straight from the client
+	flow   *interaction // nil when the request came straight from the client
+	pushed []byte       // hash of the pushed request that says all this; nil: none
 }
 
 const noMaxAge = time.Duration(-1)
@@ -44,7 +49,8 @@ const noMaxAge = time.Duration(-1)
 var parameters = []string{
 	"response_type", "client_id", "redirect_uri", "scope", "state", "response_mode", "nonce",
 	"code_challenge", "code_challenge_method", "prompt", "max_age", "login_hint", "ui_locales",
-	"id_token_hint", "acr_values", "display", "claims_locales",
+	"id_token_hint", "acr_values", "display", "claims_locales", "claims", "resource",
+	"registration", // to be refused, also where it comes in a request object
 }
 
 var (
@@ -53,24 +59,19 @@ var (
 	errGarbled    = errors.New("client or redirect URI sent more than once")
 )
 
-// readAuthorization reads a request. As long as it is not certain where the
-// answer may go (the first three errors) there is no authorization, and the
-// error belongs on a page here; after that both are returned, and the error
-// goes to the client (RFC 6749 §4.1.2.1).
-func (p *Provider) readAuthorization(ctx context.Context, r *realm.Realm, form url.Values) (*authorization, error) {
-	if len(form["client_id"]) > 1 || len(form["redirect_uri"]) > 1 {
+// readParameters reads the parameters of a request, wherever they came from.
+// As long as it is not certain where the answer may go there is no
+// authorization; after that both are returned.
+func (p *Provider) readParameters(ctx context.Context, r *realm.Realm, found *realm.Client, form url.Values) (*authorization, error) {
+	if len(form["redirect_uri"]) > 1 {
 		return nil, errGarbled
 	}
-	found, ok := r.Client(form.Get("client_id"))
-	if !ok {
-		return nil, errNoClient
-	}
 	a := &authorization{client: found, redirectURI: form.Get("redirect_uri"), maxAge: noMaxAge, form: url.Values{}}
-	if a.redirectURI == "" || !allowedRedirect(found, a.redirectURI) {
+	if a.redirectURI == "" || !answersAt(found, a.redirectURI) {
 		return nil, errNoRedirect
 	}
 	for _, name := range parameters {
-		if v, ok := form[name]; ok && len(v) == 1 {
+		if v, ok := form[name]; ok && (len(v) == 1 || name == "resource") {
 			a.form[name] = v
 		}
 	}
@@ -80,11 +81,14 @@ func (p *Provider) readAuthorization(ctx context.Context, r *realm.Realm, form u
 	a.mode = responseMode(form)
 
 	for _, check := range []func(context.Context, *realm.Realm, url.Values) error{
-		a.checkShape, a.checkResponse, a.checkScope, a.checkChallenge, a.checkPrompt,
+		a.checkShape, a.checkResponse, a.checkScope, a.checkChallenge, a.checkPrompt, a.checkClaims, a.checkResource,
 	} {
 		if err := check(ctx, r, form); err != nil {
 			return a, err
 		}
+	}
+	if len(a.essentialACR) > 0 && !slices.ContainsFunc(a.essentialACR, func(acr string) bool { return slices.Contains(p.acrs, acr) }) {
+		return a, refuse(errUnmet, "No sign-in here reaches the acr that is essential.")
 	}
 	return a, a.checkHint(r, form, p.publicKeys(ctx, r))
 }
@@ -93,15 +97,34 @@ func (p *Provider) readAuthorization(ctx context.Context, r *realm.Realm, form u
 // that name, else the default of the response type. Errors about the mode or
 // the type need it too.
 func responseMode(form url.Values) string {
-	switch mode := form.Get("response_mode"); mode {
-	case "query", "fragment":
+	front := bringsTokens(form.Get("response_type"))
+	mode := form.Get("response_mode")
+	switch {
+	case mode == modeFormPost, mode == modeFragment, mode == modeQuery && !front:
 		return mode
+	case front:
+		return modeFragment // what a client that asks for these reads; tokens never stand in a query
 	}
-	types := strings.Fields(form.Get("response_type"))
-	if slices.Contains(types, "token") || slices.Contains(types, "id_token") {
-		return "fragment" // what a client that asks for these reads
-	}
-	return "query"
+	return modeQuery
+}
+
+// Response modes (OAuth 2.0 Multiple Response Type Encoding Practices §2.1,
+// OAuth 2.0 Form Post Response Mode §2).
+const (
+	modeQuery    = "query"
+	modeFragment = "fragment"
+	modeFormPost = "form_post"
+)
+
+// bringsTokens reports whether an answer of this type contains a token.
+func bringsTokens(responseType string) bool {
+	types := strings.Fields(responseType)
+	return slices.Contains(types, "token") || slices.Contains(types, "id_token")
+}
+
+// brings reports whether the answer is to contain a code, a token or an id_token.
+func (a *authorization) brings(what string) bool {
+	return slices.Contains(strings.Fields(a.responseType), what)
 }
 
 func (a *authorization) checkShape(_ context.Context, _ *realm.Realm, form url.Values) error {
@@ -111,27 +134,33 @@ func (a *authorization) checkShape(_ context.Context, _ *realm.Realm, form url.V
 			a.hasState = false
 		}
 		return refuse(errInvalidRequest, "A parameter was sent more than once.")
-	case form.Has("request"):
-		return refuse(errRequestUnsupported, "Request objects are not supported.")
-	case form.Has("request_uri"):
-		return refuse(errRequestURI, "Request URIs are not supported.")
 	case form.Has("registration"):
 		return refuse(errRegistration, "Registration in a request is not supported.")
 	}
 	return nil
 }
 
-func (a *authorization) checkResponse(_ context.Context, _ *realm.Realm, form url.Values) error {
+func (a *authorization) checkResponse(_ context.Context, r *realm.Realm, form url.Values) error {
+	a.responseType = realm.ResponseType(form.Get("response_type"))
 	switch {
 	case form.Get("response_type") == "":
 		return refuse(errInvalidRequest, "The response_type is missing.")
-	case form.Get("response_type") != "code":
-		return refuse(errUnsupportedResponse, "The response_type has to be code.")
-	case !a.client.AllowsGrant(realm.GrantCode):
-		return refuse(errUnauthorizedClient, "The client may not use the authorization code grant.")
+	case a.responseType == "" || !slices.Contains(r.OAuth.ResponseTypes, a.responseType):
+		return refuse(errUnsupportedResponse, "The response_type is not supported.")
+	case !a.client.AllowsResponse(a.responseType):
+		return refuse(errUnauthorizedClient, "The client is not registered for this response_type.")
+	}
+	for _, grantType := range realm.NeedsGrants(a.responseType) {
+		if !a.client.AllowsGrant(grantType) {
+			return refuse(errUnauthorizedClient, "The client may not use the grant "+grantType+".")
+		}
 	}
 	if mode := form.Get("response_mode"); mode != "" && mode != a.mode {
-		return refuse(errInvalidRequest, "The response_mode is not supported.")
+		return refuse(errInvalidRequest, "The response_mode is not supported, or not for this response_type.")
+	}
+	// It ties the ID token to the browser that asked (OpenID Connect Core §3.2.2.1).
+	if a.brings("id_token") && a.nonce == "" {
+		return refuse(errInvalidRequest, "The nonce is missing.")
 	}
 	return nil
 }
@@ -142,22 +171,31 @@ func (a *authorization) checkScope(_ context.Context, r *realm.Realm, form url.V
 		case slices.Contains(a.scopes, scope):
 		case !slices.Contains(r.OAuth.Scopes, scope) || !a.client.AllowsScope(scope):
 			return refuse(errInvalidScope, "A scope is unknown, or not allowed for this client.")
-		case scope == realm.ScopeOfflineAccess && !a.client.AllowsGrant(realm.GrantRefresh):
+		case scope == realm.ScopeOfflineAccess && !(a.client.AllowsGrant(realm.GrantRefresh) && a.brings("code")):
 			// Ignored: the client could not use it (OpenID Connect Core §11).
 		default:
 			a.scopes = append(a.scopes, scope)
 		}
 	}
-	if len(a.scopes) == 0 {
+	switch {
+	case len(a.scopes) == 0:
 		return refuse(errInvalidScope, "The scope is missing.")
+	case a.brings("id_token") && !slices.Contains(a.scopes, realm.ScopeOpenID):
+		return refuse(errInvalidScope, "An ID token needs the scope openid.")
 	}
 	return nil
 }
 
 // checkChallenge wants S256 of every client (RFC 7636 §4.3, RFC 9700 §2.1.1).
-func (a *authorization) checkChallenge(_ context.Context, _ *realm.Realm, form url.Values) error {
+// Where a realm is relaxed, clients that authenticate may go without.
+func (a *authorization) checkChallenge(_ context.Context, r *realm.Realm, form url.Values) error {
+	if !a.brings("code") {
+		return nil
+	}
 	a.challenge = form.Get("code_challenge")
 	switch {
+	case a.challenge == "" && !form.Has("code_challenge_method") && !needsChallenge(r, a.client):
+		return nil
 	case a.challenge == "":
 		return refuse(errInvalidRequest, "The code_challenge is missing (PKCE).")
 	case form.Get("code_challenge_method") != "S256":
@@ -189,8 +227,64 @@ func (a *authorization) checkPrompt(_ context.Context, _ *realm.Realm, form url.
 			return refuse(errInvalidRequest, "The max_age is not a number of seconds.")
 		}
 		a.maxAge = time.Duration(seconds) * time.Second
+	} else if a.client.DefaultMaxAge != nil {
+		a.maxAge = time.Duration(*a.client.DefaultMaxAge) * time.Second
 	}
 	return nil
+}
+
+// needsChallenge reports whether a client has to use PKCE.
+func needsChallenge(r *realm.Realm, c *realm.Client) bool { return !r.OAuth.OptionalPKCE || c.Public() }
+
+// displays are the values of display: one page suits all of them.
+var displays = []string{"page", "popup", "touch"}
+
+// checkClaims reads the claims parameter and display (OpenID Connect Core §5.5,
+// §3.1.2.1). claims_locales is a wish, and there is one text of each claim.
+func (a *authorization) checkClaims(_ context.Context, _ *realm.Realm, form url.Values) error {
+	if display := form.Get("display"); display != "" && !slices.Contains(displays, display) {
+		return refuse(errInvalidRequest, "The display is not supported.")
+	}
+	if !form.Has("claims") || !slices.Contains(a.scopes, realm.ScopeOpenID) {
+		return nil
+	}
+	asked, err := parseClaims(form.Get("claims"))
+	if err != nil {
+		e := refuse(errInvalidRequest, "The claims parameter cannot be read.")
+		e.cause = err
+		return e
+	}
+	asked.restrict(a.client.AllowsScope)
+	if acr := asked.IDToken["acr"]; acr.Essential {
+		a.essentialACR = acr.texts() // OpenID Connect Core §5.5.1.1
+	}
+	for _, sub := range []claimRequest{asked.IDToken["sub"], asked.Userinfo["sub"]} {
+		switch wanted := sub.texts(); {
+		case len(wanted) == 0:
+		case len(wanted) > 1 || a.hintSubject != "" && a.hintSubject != wanted[0]:
+			return refuse(errInvalidRequest, "The claims parameter asks for more than one person.")
+		default:
+			a.hintSubject = wanted[0]
+		}
+	}
+	if !asked.empty() {
+		a.claims = asked
+	}
+	return nil
+}
+
+// agreed lists the scopes the person has to agree to: those asked for, and
+// those of which single claims are asked for.
+func (a *authorization) agreed() []string {
+	out := slices.Clone(a.scopes)
+	if a.claims != nil {
+		for _, scope := range a.claims.scopes() {
+			if !slices.Contains(out, scope) {
+				out = append(out, scope)
+			}
+		}
+	}
+	return out
 }
 
 // checkHint reads id_token_hint: a token we gave this client once, expired or
@@ -206,6 +300,9 @@ func (a *authorization) checkHint(r *realm.Realm, form url.Values, keys token.Ke
 		e.cause = err
 		return e
 	}
+	if a.hintSubject != "" && a.hintSubject != id.Subject {
+		return refuse(errInvalidRequest, "The id_token_hint and the claims parameter mean different people.")
+	}
 	a.hintSubject = id.Subject
 	return nil
 }
@@ -217,8 +314,12 @@ func (a *authorization) silent() bool { return a.asks("none") }
 
 // grantFor is what the account is about to allow the client.
 func (a *authorization) grantFor(r *realm.Realm, id uuid.UUID, now time.Time) *grant {
+	audiences := a.resources
+	if len(audiences) == 0 {
+		audiences = audiencesFor(r, a.client, a.scopes)
+	}
 	return &grant{
-		ID: id, ClientID: a.client.ID, Scopes: a.scopes, Audiences: audiencesFor(r, a.client, a.scopes),
+		ID: id, ClientID: a.client.ID, Scopes: a.scopes, Audiences: audiences, Claims: a.claims,
 		ExpiresAt: now.Add(r.Lifetimes.GrantAbsolute), Live: true,
 	}
 }

@@ -61,16 +61,32 @@ func (p *Provider) authorizePOST(c *gin.Context) error {
 	if err != nil {
 		return requestPage(err)
 	}
-	a, err := p.readAuthorization(c.Request.Context(), r, form)
-	if err != nil {
-		return p.refuseRequest(c, r, a, err)
+	// What is refused is refused here. A request object behind an address is
+	// fetched once, on the way back.
+	a := (*authorization)(nil)
+	if !form.Has("request_uri") {
+		if a, err = p.readAuthorization(c.Request.Context(), r, form); err != nil {
+			return p.refuseRequest(c, r, a, err)
+		}
 	}
-	location := r.Path + pathAuthorize + "?" + a.encode()
+	location := r.Path + pathAuthorize + "?" + onward(form).Encode()
 	if len(location) > maxLocation {
-		return p.answerError(c, r, a, refuse(errInvalidRequest, "The request is too long."))
+		return p.refuseRequest(c, r, a, refuse(errInvalidRequest, "The request is too long."))
 	}
 	seeOther(c, location)
 	return nil
+}
+
+// onward is a request as it is sent on: the parameters that mean something,
+// and the request object as it came, so that its signature still counts.
+func onward(form url.Values) url.Values {
+	kept := url.Values{}
+	for _, name := range append([]string{"request", "request_uri"}, parameters...) {
+		if v, ok := form[name]; ok {
+			kept[name] = v
+		}
+	}
+	return kept
 }
 
 // flowOf resumes the flow with an id that came from outside; a page for
@@ -97,6 +113,9 @@ func (p *Provider) decide(c *gin.Context, r *realm.Realm, a *authorization) erro
 		return page(fmt.Errorf("find session: %w", err))
 	}
 	s := situation{now: p.db.Now(c.Request.Context()), request: a, session: current}
+	if current != nil {
+		s.subject = p.subject(r, a.client, current.AccountID)
+	}
 	if step := next(s); step != stepNone {
 		return p.ask(c, r, s, step)
 	}
@@ -118,6 +137,9 @@ func (p *Provider) ask(c *gin.Context, r *realm.Realm, s situation, what step) e
 	// Somebody just signed in for this request and is not who the client means:
 	// asking again would go round in circles.
 	if a.silent() || what == stepSignIn && s.session != nil && s.freshForThis() {
+		if what == stepSignIn && !a.silent() && !s.strongEnough() {
+			code, description = errUnmet, "The sign-in does not reach the acr that is essential."
+		}
 		return p.answerError(c, r, a, refuse(code, description))
 	}
 	if a.flow != nil {
@@ -132,36 +154,38 @@ func (p *Provider) ask(c *gin.Context, r *realm.Realm, s situation, what step) e
 	return nil
 }
 
-// grant stores the grant and answers with a code. What the checks saw is seen
-// again by the statement that stores it.
+// grant stores the grant and answers with what the response type says. What
+// the checks saw is seen again by the statement that stores it.
 func (p *Provider) grant(c *gin.Context, r *realm.Realm, s situation, rule consentRule) error {
 	ctx, a := c.Request.Context(), s.request
-	code, err := p.storeGrant(ctx, r, s, rule, web.ClientIP(c).String())
+	answer, err := p.storeGrant(ctx, r, s, rule, web.ClientIP(c).String())
 	if errors.Is(err, errNotLive) && rule == consentExact {
-		covered, lookup := p.consented(ctx, r, s.session.AccountID, a.client.ID, a.scopes)
+		covered, lookup := p.consented(ctx, r, s.session.AccountID, a.client.ID, a.agreed())
 		switch {
 		case lookup != nil:
 			return page(lookup)
 		case !covered:
 			return p.ask(c, r, s, stepConsent)
 		}
-		code, err = p.storeGrant(ctx, r, s, consentCovers, web.ClientIP(c).String())
+		answer, err = p.storeGrant(ctx, r, s, consentCovers, web.ClientIP(c).String())
 	}
 	switch {
 	case errors.Is(err, errNotLive):
 		s.session = nil // it ended a moment ago
 		return p.ask(c, r, s, stepSignIn)
+	case errors.Is(err, errPushedUsed):
+		return flowPage(r, err)
 	case err != nil:
 		return page(err)
 	}
-	p.answer(c, r, a, url.Values{"code": {code}})
-	return nil
+	return p.answer(c, r, a, answer)
 }
 
-// storeGrant lets fosite make the code, and writes grant, code, the end of the
-// flow and the event in one batch. errNotLive when the sign-in or the consent
-// is not there.
-func (p *Provider) storeGrant(ctx context.Context, r *realm.Realm, s situation, rule consentRule, ip string) (string, error) {
+// storeGrant makes what the client asked for, and writes grant, code, the end
+// of the flow and of a pushed request, and the event in one batch. errNotLive
+// when the sign-in or the consent is not there, errPushedUsed when the pushed
+// request had its answer; then nothing is written.
+func (p *Provider) storeGrant(ctx context.Context, r *realm.Realm, s situation, rule consentRule, ip string) (url.Values, error) {
 	ctx, u := p.newUnit(ctx, r, forAuthorize)
 	a := s.request
 	g := a.grantFor(r, database.NewID(), u.now)
@@ -171,7 +195,7 @@ func (p *Provider) storeGrant(ctx context.Context, r *realm.Realm, s situation, 
 
 	target, err := url.Parse(a.redirectURI)
 	if err != nil {
-		return "", fmt.Errorf("parse redirect URI: %w", err)
+		return nil, fmt.Errorf("parse redirect URI: %w", err)
 	}
 	request := fosite.NewAuthorizeRequest()
 	request.ID, request.Client, request.RedirectURI = g.ID.String(), client{a.client, r.Issuer}, target
@@ -180,12 +204,18 @@ func (p *Provider) storeGrant(ctx context.Context, r *realm.Realm, s situation, 
 	request.GrantedAudience = g.Audiences
 	// What fosite would check late or differently was checked before and is not
 	// shown to it: prompt, max_age, hints, state, response_mode.
-	request.Form = url.Values{
-		"redirect_uri": {a.redirectURI}, "code_challenge": {a.challenge}, "code_challenge_method": {"S256"},
+	request.Form = url.Values{"redirect_uri": {a.redirectURI}}
+	if a.challenge != "" {
+		request.Form.Set("code_challenge", a.challenge)
+		request.Form.Set("code_challenge_method", "S256")
 	}
-	response, err := p.fosite.NewAuthorizeResponse(ctx, request, newSignIn(g, a.nonce))
+	session := newSignIn(g, p.subject(r, a.client, g.AccountID), a.nonce)
+	if a.pushed != nil {
+		u.writes = append(u.writes, usePushed(r.Name, u.now, a.pushed))
+	}
+	answer, err := p.makeAnswer(ctx, request, session)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if a.flow != nil {
 		u.writes = append(u.writes, finishFlow(u.now, a.flow.id))
@@ -194,30 +224,26 @@ func (p *Provider) storeGrant(ctx context.Context, r *realm.Realm, s situation, 
 		Realm: r.Name, Kind: "grant.created", Actor: audit.Account(g.AccountID), Target: audit.Client(a.client.ID),
 		ClientID: a.client.ID, IP: ip, Details: map[string]any{"grant": g.ID.String(), "scope": canonical(g.Scopes)},
 	})
-	if err := u.flush(ctx, true); err != nil {
-		return "", err
-	}
-	return response.GetCode(), nil
+	return answer, p.writeGrant(ctx, u)
 }
 
-// answer sends the browser back to the client. Every answer names its issuer
-// (RFC 9207 §2) and repeats the state.
-func (p *Provider) answer(c *gin.Context, r *realm.Realm, a *authorization, parameters url.Values) {
-	parameters.Set("iss", r.Issuer)
-	if a.hasState {
-		parameters.Set("state", a.state)
+// writeGrant writes the unit. A code that finds no grant takes the whole batch
+// with it; where there is no code, or a pushed request to use up, a transaction
+// does that.
+func (p *Provider) writeGrant(ctx context.Context, u *unit) error {
+	if u.authorize.brings("code") && u.authorize.pushed == nil {
+		return u.flush(ctx, true)
 	}
-	location := withParameters(a.redirectURI, parameters)
-	if a.mode == "fragment" {
-		location = a.redirectURI + "#" + parameters.Encode()
-	}
-	seeOther(c, location)
+	return p.db.InTx(ctx, func(ctx context.Context) error { return u.flush(ctx, true) })
 }
 
 // refuseRequest answers a request that cannot be served: on a page of ours as
 // long as the redirect URI is in doubt, else at the client.
 func (p *Provider) refuseRequest(c *gin.Context, r *realm.Realm, a *authorization, err error) error {
-	if a == nil {
+	switch {
+	case a == nil && unavailable(err):
+		return page(err)
+	case a == nil:
 		return requestPage(err)
 	}
 	return p.answerError(c, r, a, err)
@@ -227,8 +253,7 @@ func (p *Provider) refuseRequest(c *gin.Context, r *realm.Realm, a *authorizatio
 func (p *Provider) answerError(c *gin.Context, r *realm.Realm, a *authorization, err error) error {
 	e := asProtocol(err)
 	p.logFailure(c, e)
-	p.answer(c, r, a, url.Values{"error": {e.Code}, "error_description": {e.Description}})
-	return nil
+	return p.answer(c, r, a, url.Values{"error": {e.Code}, "error_description": {e.Description}})
 }
 
 // seeOther is the only redirect of this package: 303 turns every request into

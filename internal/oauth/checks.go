@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"slices"
 	"time"
 
 	"github.com/portico-id/portico/internal/session"
@@ -21,6 +22,7 @@ type situation struct {
 	now     time.Time
 	request *authorization
 	session *session.Session // nil: nobody is signed in
+	subject string           // how the client knows who is signed in
 }
 
 // checks decide, in this order, what comes next. Pages never call each other:
@@ -32,6 +34,7 @@ var checks = []struct {
 	{"somebody is signed in", signedIn},
 	{"signed in again, if the client wants that", signedInAgain},
 	{"signed in recently enough", recentlyEnough},
+	{"signed in as strongly as the client insists", strongly},
 	{"it is the person the client means", rightPerson},
 	{"consent was given, if it is asked for each time", consentAgain},
 }
@@ -74,10 +77,23 @@ func recentlyEnough(s situation) step {
 	return stepNone
 }
 
+// strongly is an essential acr of the claims parameter (OpenID Connect Core
+// §5.5.1.1). acr_values is only a wish: the ID token tells what it came to.
+func strongly(s situation) step {
+	if !s.strongEnough() {
+		return stepSignIn
+	}
+	return stepNone
+}
+
+func (s situation) strongEnough() bool {
+	return len(s.request.essentialACR) == 0 || slices.Contains(s.request.essentialACR, s.session.ACR)
+}
+
 // rightPerson is id_token_hint: somebody else in front of the browser has to
 // sign in as the person that the client knows.
 func rightPerson(s situation) step {
-	if s.request.hintSubject != "" && s.request.hintSubject != s.session.AccountID.String() {
+	if s.request.hintSubject != "" && s.request.hintSubject != s.subject {
 		return stepSignIn
 	}
 	return stepNone

@@ -34,44 +34,12 @@ func (c client) GetAudience() fosite.Arguments {
 	return append(fosite.Arguments{c.issuer}, c.Audiences...)
 }
 
-// nobody is compared with when a client is unknown, so that unknown and wrong
-// cost the same.
-var nobody = &realm.Client{SecretHash: make([]byte, 32), AuthMethod: realm.AuthBasic}
-
-// authenticateClient finds out which client sent a request and lets it prove
-// that (RFC 6749 §2.3). The registered method is the only one accepted; sending
-// credentials in two ways is an error of its own. Client records are part of
-// the configuration, so no database is asked.
-func authenticateClient(r *realm.Realm, req *http.Request, form url.Values) (*realm.Client, error) {
-	id, secret, method, err := presented(req, form)
-	if err != nil {
-		return nil, err
-	}
-	found, known := r.Client(id)
-	if !known {
-		found = nobody
-	}
-	if method == realm.AuthNone {
-		if known && found.Public() {
-			return found, nil
-		}
-		return nil, errClient
-	}
-	fits := found.CheckSecret(secret)
-	if !known || !fits || found.AuthMethod != method {
-		return nil, errClient
-	}
-	return found, nil
-}
-
 // presented reads the credentials of a request and tells the method used.
 func presented(req *http.Request, form url.Values) (id, secret, method string, err error) {
 	_, inHeader := req.Header["Authorization"]
 	_, inBody := form["client_secret"]
 	id = form.Get("client_id")
 	switch {
-	case form.Get("client_assertion") != "" || form.Get("client_assertion_type") != "":
-		return "", "", "", errClient
 	case inHeader && inBody:
 		return "", "", "", refuse(errInvalidRequest, "The client authenticated in two ways.")
 	case inBody:
@@ -98,7 +66,7 @@ func presented(req *http.Request, form url.Values) (id, secret, method string, e
 // clientStrategy is authenticateClient as fosite calls it.
 func clientStrategy(ctx context.Context, req *http.Request, form url.Values) (fosite.Client, error) {
 	u := unitFrom(ctx)
-	c, err := authenticateClient(u.realm, req, form)
+	c, err := u.p.authenticateClient(ctx, u, req, form)
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,7 @@ type configurator struct {
 var (
 	_ fosite.Configurator                         = (*configurator)(nil)
 	_ fosite.PushedAuthorizeRequestConfigProvider = (*configurator)(nil)
+	_ fosite.EnforcePKCEProvider                  = (*configurator)(nil)
 )
 
 func (c *configurator) GetAccessTokenLifespan(ctx context.Context) time.Duration {
@@ -56,6 +57,12 @@ func (c *configurator) GetTokenURLs(ctx context.Context) []string {
 	return []string{unitFrom(ctx).realm.URL(pathToken)}
 }
 
+// GetEnforcePKCE asks every client for a proof that the code is its own
+// (RFC 9700 §2.1.1), unless the realm is relaxed; public clients always.
+func (c *configurator) GetEnforcePKCE(ctx context.Context) bool {
+	return !unitFrom(ctx).realm.OAuth.OptionalPKCE
+}
+
 // GetTokenEndpointHandlers dispatches by grant type. fosite would ask every
 // handler in turn, and each that is not concerned answers with a stack trace.
 func (c *configurator) GetTokenEndpointHandlers(ctx context.Context) fosite.TokenEndpointHandlers {
@@ -67,7 +74,8 @@ func (c *configurator) GetTokenEndpointHandlers(ctx context.Context) fosite.Toke
 }
 
 // compose puts fosite's handlers together, one by one: what is not named here
-// does not exist, the password grant and the implicit flow among it.
+// does not exist, the password grant among it. Tokens of the authorization
+// endpoint and pushed requests are ours (response.go, par.go).
 func (p *Provider) compose() {
 	cfg := &configurator{Config: baseConfig()}
 	s := strategy{p}
@@ -104,7 +112,7 @@ func (p *Provider) compose() {
 
 func baseConfig() *fosite.Config {
 	return &fosite.Config{
-		// Every client proves that the code is its own (RFC 9700 §2.1.1).
+		// See GetEnforcePKCE.
 		EnforcePKCE: true, EnforcePKCEForPublicClients: true, EnablePKCEPlainChallengeMethod: false,
 
 		ScopeStrategy:            fosite.ExactScopeStrategy,

@@ -1,7 +1,9 @@
 package oauth
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
@@ -39,7 +41,7 @@ func (p *Provider) showConsent(c *gin.Context) error {
 	web.FormAction(c, originOf(a.redirectURI))
 	return p.pages.Render(c, http.StatusOK, "oauth/consent.html", consentView{
 		Client: clientName(a.client), ClientURI: a.client.ClientURI, Email: email,
-		Account: current.AccountID.String(), Flow: a.flow.id.String(), Scopes: sentences(a.scopes),
+		Account: current.AccountID.String(), Flow: a.flow.id.String(), Scopes: sentences(a.agreed()),
 	})
 }
 
@@ -57,7 +59,7 @@ func (p *Provider) answerConsent(c *gin.Context) error {
 	}
 	switch c.PostForm("answer") {
 	case "allow":
-		err := p.agree(ctx, r, a, current.AccountID)
+		err := p.agree(ctx, r, a, current.AccountID, web.ClientIP(c).String())
 		switch {
 		case errors.Is(err, ErrFlow):
 			return flowPage(r, err)
@@ -67,12 +69,25 @@ func (p *Provider) answerConsent(c *gin.Context) error {
 		seeOther(c, flowPath(r, pathAuthorize, a.flow.id))
 		return nil
 	case "deny":
-		if err := p.audit.Record(ctx, consentEvent(r, a, current.AccountID, "consent.denied")); err != nil {
+		if err := p.deny(ctx, r, a, current.AccountID, web.ClientIP(c).String()); err != nil {
 			return page(err)
 		}
 		return p.answerError(c, r, a, refuse(errAccessDenied, "The person did not agree."))
 	}
 	return web.BadRequest(errors.New("no answer"))
+}
+
+// deny records the answer, and uses a pushed request up: it has been answered.
+func (p *Provider) deny(ctx context.Context, r *realm.Realm, a *authorization, accountID uuid.UUID, ip string) error {
+	return p.db.InTx(ctx, func(ctx context.Context) error {
+		if a.pushed != nil {
+			w := usePushed(r.Name, p.db.Now(ctx), a.pushed)
+			if _, err := p.db.Exec(ctx, w.query, w.args...); err != nil {
+				return fmt.Errorf("use pushed request up: %w", err)
+			}
+		}
+		return p.audit.Record(ctx, consentEvent(r, a, accountID, ip, "consent.denied"))
+	})
 }
 
 // consentOf finds the flow and who is signed in. Without anybody signed in the
@@ -113,9 +128,9 @@ func sentences(scopes []string) []string {
 	return keys
 }
 
-func consentEvent(r *realm.Realm, a *authorization, accountID uuid.UUID, kind string) audit.Event {
+func consentEvent(r *realm.Realm, a *authorization, accountID uuid.UUID, ip, kind string) audit.Event {
 	return audit.Event{
 		Realm: r.Name, Kind: kind, Actor: audit.Account(accountID), Target: audit.Client(a.client.ID),
-		ClientID: a.client.ID, Details: map[string]any{"scope": canonical(a.scopes)},
+		ClientID: a.client.ID, IP: ip, Details: map[string]any{"scope": canonical(a.agreed())},
 	}
 }

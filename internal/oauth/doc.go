@@ -12,6 +12,7 @@
 //	GET  /.well-known/oauth-authorization-server   the same (RFC 8414 §3)
 //	GET  /oauth/jwks                               the public keys
 //	GET  /oauth/authorize, POST                    authorization request; with ?flow= its way back
+//	POST /oauth/par                                authorization request, pushed (RFC 9126)
 //	POST /oauth/token                              code, refresh_token, client_credentials
 //	GET  /oauth/userinfo, POST                     claims about the person
 //	POST /oauth/introspect                         is this token alive? (RFC 7662)
@@ -19,6 +20,9 @@
 //	GET  /oauth/logout, POST                       RP-initiated logout
 //	POST /oauth/logout/confirm                     the button of our own sign-out page
 //	GET  /oauth/signed-out                         the page afterwards
+//	GET  /oauth/session                            check_session_iframe, where the realm has it
+//	POST /oauth/register                           a client registers itself, where the realm allows it (RFC 7591)
+//	GET  /oauth/register/{client}, PUT, DELETE     a client manages its registration (RFC 7592)
 //	GET  /consent, POST                            the consent page
 //
 // # The journey
@@ -32,6 +36,20 @@
 // /oauth/authorize?flow=, where the same checks run again. When nothing is
 // left to ask, a grant and a code are stored and the browser goes back.
 //
+// # Where a request comes from
+//
+// The parameters of a request stand in it, in a request object (RFC 9101,
+// package requestobject), or were pushed by the client beforehand (par.go).
+// They come from one of these, never from two: what stands beside an object or
+// a reference counts for nothing, but to send an error back (source.go). What
+// is read then is the same, and so are the checks. A pushed request is used up
+// by its answer, not by a look at it.
+//
+// The answer goes back in the query, in the fragment, or by a page that posts
+// it (response.go). Tokens never travel in a query. Which response types there
+// are, whether PKCE may be left out and which request objects are read, is the
+// policy of each realm, strict unless its configuration relaxes it.
+//
 // # Storage
 //
 // fosite's handlers call a storage interface a dozen times per exchange. Here
@@ -39,6 +57,31 @@
 // known, everything else from memory, one batch before the answer is written.
 // Single use is the WHERE clause of that batch. What protects the person (the
 // end of a family after reuse) is written even when the request fails.
+//
+// # Sign-out
+//
+// Whatever ends a session comes by [session.Manager.OnEnd] in its transaction.
+// There a row is queued for every client that the session was used for and that
+// wants a logout token (backchannel.go); LogoutWorker makes and posts the token,
+// again with pauses until the client has answered 200 or two hours are over. A
+// browser that signs out here sees a page with the clients' frames
+// (frontchannel.go) before it goes on.
+//
+// # Clients
+//
+// A client of the configuration is found without a query. One that registered
+// itself is a row; where a code, a refresh token or a grant is read anyway,
+// that statement also tells the version of the client's registration, so that
+// a remembered client is used and still every replica follows a change or a
+// deletion at once. A client proves who it is by the one method it is
+// registered for. A signed assertion is spent in the batch that hands out what
+// it buys: a replay takes the whole batch with it. What a client publishes
+// (keys, sectors) is fetched through package outbound only.
+//
+// Every subject that leaves is made by subject: the account's identifier, or
+// for a pairwise client a pseudonym of its sector. Inside, only the account's
+// identifier is used. The pseudonyms hang on the key-encryption key: with
+// another one, pairwise clients see strangers.
 //
 // # Promises
 //
@@ -53,4 +96,7 @@
 //   - A database that does not answer is 503: never invalid_client, never
 //     taken for reuse.
 //   - Every authorization response names its issuer (RFC 9207).
+//   - An authorization request makes this server call nobody, except in a realm
+//     that allows request objects by reference, and then only an address that is
+//     registered for the client.
 package oauth

@@ -31,6 +31,9 @@ const (
 	errRequestUnsupported   = "request_not_supported"
 	errRequestURI           = "request_uri_not_supported"
 	errRegistration         = "registration_not_supported"
+	errInvalidObject        = "invalid_request_object"            // RFC 9101 §7
+	errInvalidRequestURI    = "invalid_request_uri"               // RFC 9101 §7
+	errUnmet                = "unmet_authentication_requirements" // OpenID Connect Core Error Code Unmet Authentication Requirements §2
 	retryAfterSeconds       = "5"
 	contentTypeJSON         = "application/json"
 	contentTypeForm         = "application/x-www-form-urlencoded"

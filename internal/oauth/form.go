@@ -61,11 +61,11 @@ func readBody(c *gin.Context) (url.Values, error) {
 }
 
 // duplicate returns the name of a parameter that was sent more than once
-// (RFC 6749 §3.1), or "".
+// (RFC 6749 §3.1), or "". A resource may be sent several times (RFC 8707 §2).
 func duplicate(form url.Values) string {
 	var names []string
 	for name, values := range form {
-		if len(values) > 1 {
+		if len(values) > 1 && name != "resource" {
 			names = append(names, name)
 		}
 	}

@@ -57,12 +57,19 @@ const (
 // that no request waits for it. Any number of replicas may run it.
 func (p *Provider) CleanUp(ctx context.Context) error {
 	for _, what := range []struct{ table, key string }{
-		{"interactions", "id"}, {"authorization_codes", "code_hash"}, {"refresh_tokens", "token_hash"}, {"grants", "id"},
+		{"interactions", "id"}, {"authorization_codes", "code_hash"}, {"refresh_tokens", "token_hash"}, {"pushed_requests", "request_hash"}, {"grants", "id"},
 	} {
 		if err := p.cleanUp(ctx, `DELETE FROM `+what.table+` WHERE `+what.key+` IN (
 			SELECT `+what.key+` FROM `+what.table+` WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`); err != nil {
 			return fmt.Errorf("clean up %s: %w", what.table, err)
 		}
+	}
+	if err := p.cleanUpLogouts(ctx); err != nil {
+		return err
+	}
+	if err := p.cleanUp(ctx, `DELETE FROM client_assertions WHERE (realm, client_id, jti_hash) IN (
+		SELECT realm, client_id, jti_hash FROM client_assertions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`); err != nil {
+		return fmt.Errorf("clean up client assertions: %w", err)
 	}
 	if err := p.cleanUp(ctx, `DELETE FROM revoked_access_tokens WHERE (realm, jti) IN (
 		SELECT realm, jti FROM revoked_access_tokens WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`); err != nil {

@@ -122,7 +122,7 @@ func newWorldIn(t testing.TB, db *database.DB, r *realm.Realm) *world {
 	}
 	w := &world{t: t, db: db, r: r, log: &bytes.Buffer{}}
 	w.p = New(Deps{
-		DB: db, Keys: keys, Sealer: sealer, Sessions: session.NewManager(db), Audit: events, Pages: testPages(),
+		ACRValues: []string{"urn:test:pwd"}, DB: db, Keys: keys, Sealer: sealer, Sessions: session.NewManager(db), Audit: events, Pages: testPages(),
 		Log: slog.New(slog.NewTextHandler(&lockedWriter{w: w.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	t.Cleanup(func() {

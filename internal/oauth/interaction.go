@@ -35,9 +35,9 @@ type interaction struct {
 func (p *Provider) begin(ctx context.Context, r *realm.Realm, a *authorization, browser []byte) (uuid.UUID, error) {
 	id, now := database.NewID(), p.db.Now(ctx)
 	_, err := p.db.Exec(ctx, `
-		INSERT INTO interactions (id, realm, client_id, browser_hash, request, created_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		id, r.Name, a.client.ID, browser, a.encode(), now, now.Add(r.Lifetimes.Interaction))
+		INSERT INTO interactions (id, realm, client_id, browser_hash, request, pushed_hash, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		id, r.Name, a.client.ID, browser, a.encode(), a.pushed, now, now.Add(r.Lifetimes.Interaction))
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("store interaction: %w", err)
 	}
@@ -50,10 +50,12 @@ func (p *Provider) resume(ctx context.Context, r *realm.Realm, id uuid.UUID, bro
 	flow := &interaction{id: id}
 	now := p.db.Now(ctx)
 	var finishedAt *time.Time
+	var clientID string
+	var pushed []byte
 	err := p.db.QueryRow(ctx, `
-		SELECT request, created_at, expires_at, consented_by, finished_at FROM interactions
+		SELECT client_id, request, pushed_hash, created_at, expires_at, consented_by, finished_at FROM interactions
 		WHERE id = $1 AND realm = $2 AND browser_hash = $3 AND expires_at > $4`, id, r.Name, browser, now).
-		Scan(&flow.request, &flow.createdAt, &flow.expiresAt, &flow.consentedBy, &finishedAt)
+		Scan(&clientID, &flow.request, &pushed, &flow.createdAt, &flow.expiresAt, &flow.consentedBy, &finishedAt)
 	switch {
 	case errors.Is(err, database.ErrNoRows):
 		return nil, ErrFlow
@@ -66,11 +68,18 @@ func (p *Provider) resume(ctx context.Context, r *realm.Realm, id uuid.UUID, bro
 	if err != nil {
 		return nil, err
 	}
-	a, err := p.readAuthorization(ctx, r, form)
+	found, err := p.findClient(ctx, r, clientID)
+	if err != nil && !errors.Is(err, errNoClient) {
+		return nil, err
+	}
+	var a *authorization
+	if err == nil {
+		a, err = p.readParameters(ctx, r, found, form)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFlow, err)
 	}
-	a.flow = flow
+	a.flow, a.pushed = flow, pushed
 	return a, nil
 }
 
@@ -81,6 +90,8 @@ type FlowView struct {
 	UILocales            string // languages, best first, separated by spaces
 	RedirectOrigin       string // for form-action: where the journey will end
 	ClientURI            string // the portal's front page, to start again
+
+	LogoURI, PolicyURI, TermsURI string // https, of the client
 }
 
 // Describe tells the sign-in page about the flow it works for. browser is
@@ -102,6 +113,7 @@ func (p *Provider) Describe(ctx context.Context, r *realm.Realm, flow uuid.UUID,
 	return FlowView{
 		ClientID: a.client.ID, ClientName: clientName(a.client), LoginHint: a.loginHint, UILocales: a.uiLocales,
 		RedirectOrigin: originOf(a.redirectURI), ClientURI: a.client.ClientURI,
+		LogoURI: a.client.LogoURI, PolicyURI: a.client.PolicyURI, TermsURI: a.client.TermsURI,
 	}, nil
 }
 
@@ -133,7 +145,7 @@ func finishFlow(now time.Time, id uuid.UUID) write {
 
 // agree stores that an account agreed to a flow, and remembers it for the next
 // time. What was agreed to before stays agreed to.
-func (p *Provider) agree(ctx context.Context, r *realm.Realm, a *authorization, accountID uuid.UUID) error {
+func (p *Provider) agree(ctx context.Context, r *realm.Realm, a *authorization, accountID uuid.UUID, ip string) error {
 	return p.db.InTx(ctx, func(ctx context.Context) error {
 		now := p.db.Now(ctx)
 		rows, err := p.db.Exec(ctx, `
@@ -142,7 +154,7 @@ func (p *Provider) agree(ctx context.Context, r *realm.Realm, a *authorization, 
 		if err := database.ExactlyOne(rows, err, ErrFlow); err != nil {
 			return fmt.Errorf("record consent in flow: %w", err)
 		}
-		scopes := a.scopes
+		scopes := a.agreed()
 		var before string
 		err = p.db.QueryRow(ctx, `SELECT scopes FROM consents WHERE realm = $1 AND account_id = $2 AND client_id = $3`,
 			r.Name, accountID, a.client.ID).Scan(&before)
@@ -158,7 +170,7 @@ func (p *Provider) agree(ctx context.Context, r *realm.Realm, a *authorization, 
 		if err != nil {
 			return fmt.Errorf("remember consent: %w", err)
 		}
-		return p.audit.Record(ctx, consentEvent(r, a, accountID, "consent.given"))
+		return p.audit.Record(ctx, consentEvent(r, a, accountID, ip, "consent.given"))
 	})
 }
 

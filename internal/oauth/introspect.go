@@ -35,22 +35,25 @@ type introspection struct {
 // introspect answers a client that authenticated with its secret. A bearer
 // token of whomever is no authentication here (RFC 7662 §2.1).
 func (p *Provider) introspect(c *gin.Context) error {
-	ctx, r := c.Request.Context(), realm.From(c.Request.Context())
+	ctx, u := p.newUnit(c.Request.Context(), realm.From(c.Request.Context()), forRevocation)
 	answer, err := func() (introspection, error) {
 		form, err := readForm(c)
 		if err != nil {
 			return introspection{}, err
 		}
-		asking, err := authenticateClient(r, c.Request, form)
-		switch {
-		case err != nil:
+		if u.client, err = p.authenticateClient(ctx, u, c.Request, form); err != nil {
 			return introspection{}, err
-		case asking.Public():
-			return introspection{}, errClient
-		case form.Get("token") == "":
-			return introspection{}, refuse(errInvalidRequest, "The token is missing.")
 		}
-		return p.lookAt(ctx, r, asking, form.Get("token"))
+		answer, err := introspection{}, error(nil)
+		switch {
+		case u.client.Public():
+			err = errClient
+		case form.Get("token") == "":
+			err = refuse(errInvalidRequest, "The token is missing.")
+		default:
+			answer, err = p.lookAt(ctx, u.realm, u.client, form.Get("token"))
+		}
+		return answer, u.finish(ctx, err)
 	}()
 	if err != nil {
 		p.writeError(c, err)
@@ -106,7 +109,7 @@ func (p *Provider) lookAtRefresh(ctx context.Context, r *realm.Realm, asking *re
 	}
 	return introspection{
 		Active: true, Scope: strings.Join(row.grant.Scopes, " "), ClientID: row.grant.ClientID,
-		ExpiresAt: row.expiresAt.Unix(), Subject: row.grant.AccountID.String(), Issuer: r.Issuer,
+		ExpiresAt: row.expiresAt.Unix(), Subject: p.subject(r, asking, row.grant.AccountID), Issuer: r.Issuer,
 		AuthTime: row.grant.AuthTime.Unix(), ACR: row.grant.ACR,
 	}, nil
 }
@@ -122,14 +125,13 @@ func (p *Provider) revoke(c *gin.Context) error {
 		if err != nil {
 			return err
 		}
-		if u.client, err = authenticateClient(u.realm, c.Request, form); err != nil {
+		if u.client, err = p.authenticateClient(ctx, u, c.Request, form); err != nil {
 			return err
 		}
 		if form.Get("token") == "" {
-			return refuse(errInvalidRequest, "The token is missing.")
+			return u.finish(ctx, refuse(errInvalidRequest, "The token is missing."))
 		}
-		err = p.revokeToken(ctx, u, form.Get("token"), form.Get("token_type_hint"))
-		return errors.Join(err, u.flush(ctx, err == nil))
+		return u.finish(ctx, p.revokeToken(ctx, u, form.Get("token"), form.Get("token_type_hint")))
 	}()
 	if err != nil {
 		p.writeError(c, err)

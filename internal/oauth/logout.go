@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -27,12 +28,13 @@ type logoutRequest struct {
 	hint     *token.Identity // nil: none that we gave
 	redirect string          // registered for the client, byte for byte; else ""
 	state    string
+	asked    bool // the person confirmed it on our page
 }
 
 // readLogout reads a sign-out request. What does not fit is dropped rather
 // than refused: somebody who wants to sign out should not meet an error page.
 // It only means that they are asked first, and that nothing is redirected.
-func (p *Provider) readLogout(ctx context.Context, r *realm.Realm, form url.Values) logoutRequest {
+func (p *Provider) readLogout(ctx context.Context, r *realm.Realm, form url.Values) (logoutRequest, error) {
 	l := logoutRequest{form: url.Values{}}
 	for _, name := range logoutParameters {
 		if v := form[name]; len(v) == 1 {
@@ -40,33 +42,46 @@ func (p *Provider) readLogout(ctx context.Context, r *realm.Realm, form url.Valu
 		}
 	}
 	if duplicate(form) != "" {
-		return l
+		return l, nil
 	}
 	id := l.form.Get("client_id")
 	if raw := l.form.Get("id_token_hint"); raw != "" {
 		hint, err := token.ReadIdentity(raw, p.publicKeys(ctx, r))
-		if err != nil || hint.Issuer != r.Issuer || id != "" && !hint.Audience.Has(id) {
-			return l
+		oldest := p.db.Now(ctx).Add(-hintAge(r)).Unix()
+		if err != nil || hint.Issuer != r.Issuer || hint.IssuedAt < oldest || id != "" && !hint.Audience.Has(id) {
+			return l, nil
 		}
 		l.hint = &hint
 		if id == "" {
 			id = hint.Audience[0]
 		}
 	}
-	if found, ok := r.Client(id); ok {
-		l.client = found
-		if uri := l.form.Get("post_logout_redirect_uri"); slices.Contains(found.PostLogoutRedirectURIs, uri) {
-			l.redirect, l.state = uri, l.form.Get("state")
-		}
+	found, err := p.findClient(ctx, r, id)
+	switch {
+	case errors.Is(err, errNoClient):
+		return l, nil
+	case err != nil:
+		return l, page(err)
 	}
-	return l
+	l.client = found
+	if uri := l.form.Get("post_logout_redirect_uri"); slices.Contains(found.PostLogoutRedirectURIs, uri) {
+		l.redirect, l.state = uri, l.form.Get("state")
+	}
+	return l, nil
+}
+
+// hintAge is how old an ID token may be to prove something at sign-out. It may
+// have expired long ago (RP-Initiated Logout §4): a session and a grant outlive
+// their ID tokens. What is older than both says nothing about this browser.
+func hintAge(r *realm.Realm) time.Duration {
+	return max(r.Lifetimes.SessionAbsolute, r.Lifetimes.GrantAbsolute) + 24*time.Hour
 }
 
 // trusted reports whether the hint proves that the client means the person who
 // is signed in here. Without it anybody could sign people out with a link.
-func (l logoutRequest) trusted(current *session.Session) bool {
+func (p *Provider) trusted(r *realm.Realm, l logoutRequest, current *session.Session) bool {
 	return l.hint != nil && l.client != nil &&
-		(l.hint.SessionID == current.ID.String() || l.hint.Subject == current.AccountID.String())
+		(l.hint.SessionID == current.ID.String() || l.hint.Subject == p.subject(r, l.client, current.AccountID))
 }
 
 // logoutGET is RP-initiated logout (RP-Initiated Logout §2). A request that
@@ -78,7 +93,10 @@ func (p *Provider) logoutGET(c *gin.Context) error {
 	if err != nil {
 		form = url.Values{}
 	}
-	l := p.readLogout(c.Request.Context(), r, form)
+	l, err := p.readLogout(c.Request.Context(), r, form)
+	if err != nil {
+		return err
+	}
 	current, err := p.sessions.Current(c)
 	if err != nil {
 		return page(err)
@@ -87,7 +105,7 @@ func (p *Provider) logoutGET(c *gin.Context) error {
 		p.leave(c, r, l)
 		return nil
 	}
-	if l.trusted(current) {
+	if p.trusted(r, l, current) {
 		return p.signOut(c, r, l, current)
 	}
 	return p.showLogout(c, r, l, current)
@@ -125,6 +143,7 @@ type logoutView struct {
 func (p *Provider) showLogout(c *gin.Context, r *realm.Realm, l logoutRequest, current *session.Session) error {
 	ctx := c.Request.Context()
 	view, language := logoutView{Redirect: l.redirect, State: l.state}, ""
+	var used []string
 	if l.client != nil {
 		view.Client = l.client.ID
 	}
@@ -145,12 +164,19 @@ func (p *Provider) showLogout(c *gin.Context, r *realm.Realm, l logoutRequest, c
 		if id == nil {
 			continue
 		}
-		if app, ok := r.Client(*id); ok && !slices.Contains(view.Apps, clientName(app)) {
-			view.Apps = append(view.Apps, clientName(app))
-		}
+		used = append(used, *id)
 	}
 	if err := rows.Err(); err != nil {
 		return page(fmt.Errorf("find what a session is used for: %w", err))
+	}
+	for _, id := range used {
+		app, err := p.findClient(ctx, r, id)
+		if err != nil && !errors.Is(err, errNoClient) {
+			return page(err)
+		}
+		if err == nil && !slices.Contains(view.Apps, clientName(app)) {
+			view.Apps = append(view.Apps, clientName(app))
+		}
 	}
 	web.PreferLang(c, l.form.Get("ui_locales"), language)
 	if l.redirect != "" {
@@ -169,7 +195,11 @@ func (p *Provider) confirmLogout(c *gin.Context) error {
 			form.Set(name, v)
 		}
 	}
-	l := p.readLogout(c.Request.Context(), r, form)
+	l, err := p.readLogout(c.Request.Context(), r, form)
+	if err != nil {
+		return err
+	}
+	l.asked = true
 	current, err := p.sessions.Current(c)
 	if err != nil {
 		return page(err)
@@ -190,7 +220,11 @@ func (p *Provider) signOut(c *gin.Context, r *realm.Realm, l logoutRequest, curr
 	if l.client != nil {
 		event.ClientID = l.client.ID
 	}
-	err := p.db.InTx(c.Request.Context(), func(ctx context.Context) error {
+	used, err := p.clientsOf(c.Request.Context(), r, current.ID)
+	if err != nil {
+		return page(err)
+	}
+	err = p.db.InTx(c.Request.Context(), func(ctx context.Context) error {
 		if err := p.sessions.End(ctx, current.ID, reasonSignOut); err != nil {
 			return err
 		}
@@ -204,25 +238,27 @@ func (p *Provider) signOut(c *gin.Context, r *realm.Realm, l logoutRequest, curr
 	}
 	p.sessions.ClearCookie(c, r)
 	web.NewBrowser(c) // what was started in this browser ends too
-	p.leave(c, r, l)
-	return nil
+	return p.tellFrames(c, r, l, current, used)
 }
 
-// leave sends the browser to the client's registered page, or to ours.
-func (p *Provider) leave(c *gin.Context, r *realm.Realm, l logoutRequest) {
-	if l.redirect != "" {
+// leave sends the browser on.
+func (p *Provider) leave(c *gin.Context, r *realm.Realm, l logoutRequest) { seeOther(c, l.onward(r)) }
+
+// onward is the client's registered page, for a client that proved who it is or
+// a person who was asked; else ours.
+func (l logoutRequest) onward(r *realm.Realm) string {
+	if l.redirect != "" && (l.hint != nil || l.asked) {
 		parameters := url.Values{}
 		if l.form.Has("state") {
 			parameters.Set("state", l.state)
 		}
-		seeOther(c, withParameters(l.redirect, parameters))
-		return
+		return withParameters(l.redirect, parameters)
 	}
 	location := r.Path + pathSignedOut
 	if l.client != nil {
 		location += "?" + url.Values{"client_id": {l.client.ID}}.Encode()
 	}
-	seeOther(c, location)
+	return location
 }
 
 // signedOutView is oauth/signed_out.html. Href is where "Sign in again" leads.
@@ -231,7 +267,8 @@ type signedOutView struct{ Href string }
 func (p *Provider) signedOut(c *gin.Context) error {
 	r := realm.From(c.Request.Context())
 	view := signedOutView{Href: r.Home}
-	if known, ok := r.Client(c.Query("client_id")); ok && known.ClientURI != "" {
+	known, err := p.findClient(c.Request.Context(), r, c.Query("client_id"))
+	if err == nil && known.ClientURI != "" { // otherwise the page does without
 		view.Href = known.ClientURI
 	}
 	return p.pages.Render(c, http.StatusOK, "oauth/signed_out.html", view)

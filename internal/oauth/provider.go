@@ -12,7 +12,10 @@ import (
 	"github.com/portico-id/portico/internal/audit"
 	"github.com/portico-id/portico/internal/database"
 	"github.com/portico-id/portico/internal/keyring"
+	"github.com/portico-id/portico/internal/oauth/clientkeys"
 	"github.com/portico-id/portico/internal/oauth/token"
+	"github.com/portico-id/portico/internal/outbound"
+	"github.com/portico-id/portico/internal/ratelimit"
 	"github.com/portico-id/portico/internal/realm"
 	"github.com/portico-id/portico/internal/secret"
 	"github.com/portico-id/portico/internal/session"
@@ -24,6 +27,7 @@ const (
 	pathDiscovery  = "/.well-known/openid-configuration"
 	pathMetadata   = "/.well-known/oauth-authorization-server"
 	pathJWKS       = "/oauth/jwks"
+	pathPAR        = "/oauth/par"
 	pathAuthorize  = "/oauth/authorize"
 	pathToken      = "/oauth/token"
 	pathUserinfo   = "/oauth/userinfo"
@@ -32,6 +36,7 @@ const (
 	pathLogout     = "/oauth/logout"
 	pathConfirm    = "/oauth/logout/confirm"
 	pathSignedOut  = "/oauth/signed-out"
+	pathCheck      = "/oauth/session"
 	pathConsent    = "/consent"
 	pathSignIn     = "/signin"
 )
@@ -48,6 +53,14 @@ type Deps struct {
 	Audit    *audit.Log
 	Pages    *web.Pages
 	Log      *slog.Logger
+
+	// Realms finds a realm by its name, for work that belongs to no request; nil:
+	// there is none to be found, and nothing is sent.
+	Realms func(name string) (*realm.Realm, bool)
+
+	// Outbound calls the addresses that clients registered; nil: one that
+	// exempts nobody.
+	Outbound *outbound.Client
 }
 
 // Provider is the OpenID Connect provider of all realms; which one a request
@@ -60,7 +73,15 @@ type Provider struct {
 	pages    *web.Pages
 	log      *slog.Logger
 	acrs     []string
+	limits   *ratelimit.Limiter
+	outbound *outbound.Client
+	keysOf   *clientkeys.Keys // of clients
 
+	realms     func(name string) (*realm.Realm, bool)
+	logoutWake chan struct{}
+
+	registered   *registrations
+	sealer       *secret.Sealer
 	successorKey []byte
 	fosite       *fosite.Fosite
 	revocation   fosite.RevocationHandler
@@ -71,11 +92,24 @@ func New(d Deps) *Provider {
 	p := &Provider{
 		db: d.DB, keys: d.Keys, sessions: d.Sessions, audit: d.Audit, pages: d.Pages, log: d.Log,
 		acrs:         d.ACRValues,
+		limits:       ratelimit.New(d.DB),
+		outbound:     d.Outbound,
+		sealer:       d.Sealer,
+		registered:   newRegistrations(d.DB),
 		successorKey: d.Sealer.DeriveKey("refresh token successor", 32),
 	}
 	if p.log == nil {
 		p.log = slog.Default()
 	}
+	if p.outbound == nil {
+		p.outbound = outbound.New(outbound.Options{})
+	}
+	p.keysOf = clientkeys.New(documents{p.outbound})
+	p.realms, p.logoutWake = d.Realms, make(chan struct{}, 1)
+	if p.realms == nil {
+		p.realms = func(string) (*realm.Realm, bool) { return nil, false }
+	}
+	p.sessions.OnEnd(p.sessionsEnded)
 	p.compose()
 	return p
 }
@@ -96,13 +130,16 @@ func (p *Provider) Mount(g gin.IRouter) {
 	g.POST(pathLogout, web.Handle(p.logoutPOST))
 	g.POST(pathConfirm, p.pages.Protect(), web.Handle(p.confirmLogout))
 	g.GET(pathSignedOut, web.Handle(p.signedOut))
+	g.GET(pathCheck, web.Handle(p.checkSession))
 
+	g.POST(pathPAR, p.anyOrigin, web.Handle(p.push))
 	g.POST(pathToken, p.anyOrigin, web.Handle(p.token))
 	g.GET(pathUserinfo, p.anyOrigin, web.Handle(p.userinfo))
 	g.POST(pathUserinfo, p.anyOrigin, web.Handle(p.userinfo))
 	g.POST(pathRevoke, p.anyOrigin, web.Handle(p.revoke))
 	g.POST(pathIntrospect, web.Handle(p.introspect)) // servers only: no CORS
-	for _, path := range []string{pathDiscovery, pathMetadata, pathJWKS, pathToken, pathUserinfo, pathRevoke} {
+	p.mountRegistration(g)
+	for _, path := range []string{pathDiscovery, pathMetadata, pathJWKS, pathPAR, pathToken, pathUserinfo, pathRevoke} {
 		g.OPTIONS(path, p.anyOrigin, preflight)
 	}
 }

@@ -85,6 +85,13 @@ func secureRedirect(u *url.URL) bool {
 	return strings.Contains(u.Scheme, ".")
 }
 
+// answersAt reports whether a client is answered at uri: it is registered for
+// it, and of a scheme that a browser may be sent to.
+func answersAt(client *realm.Client, uri string) bool {
+	u, err := url.Parse(uri)
+	return err == nil && allowedRedirect(client, uri) && secureRedirect(u)
+}
+
 // withParameters adds parameters to the query of a redirect URI and leaves the
 // rest of it as it was registered, byte for byte.
 func withParameters(uri string, parameters url.Values) string {

@@ -7,6 +7,8 @@ import (
 	"github.com/ory/fosite"
 	"github.com/ory/fosite/handler/openid"
 	"github.com/ory/fosite/token/jwt"
+
+	"github.com/portico-id/portico/internal/realm"
 )
 
 var _ openid.Session = (*signIn)(nil)
@@ -19,9 +21,14 @@ type grant struct {
 	Scopes, Audiences        []string
 	AuthTime                 time.Time
 	ACR                      string
+	Claims                   *claimsRequest // single claims that were asked for; nil: none
 	AMR                      []string
+	Who                      *account // whose grant it is; nil until it is read
+	ClientVersion            int64    // of the client's registration; 0: it is none that registered itself
 	ExpiresAt                time.Time
 	Live                     bool // see liveGrant in store.go
+
+	client *realm.Client // who holds it; known to readAccess only
 }
 
 // signIn is what fosite's handlers call a session: the grant behind a request.
@@ -33,11 +40,12 @@ type signIn struct {
 	subject string
 	nonce   string
 	claims  jwt.IDTokenClaims
+	state   string // of the request: only for an ID token that comes with its answer
+	alone   bool   // the ID token is all the client gets, so the claims of its scopes are in it
 	headers jwt.Headers
 }
 
-func newSignIn(g *grant, nonce string) *signIn {
-	subject := g.AccountID.String()
+func newSignIn(g *grant, subject, nonce string) *signIn {
 	return &signIn{grant: g, subject: subject, nonce: nonce, claims: jwt.IDTokenClaims{Subject: subject}}
 }
 
@@ -56,7 +64,7 @@ func (s *signIn) GetExpiresAt(fosite.TokenType) time.Time { return time.Time{} }
 // GetUsername is empty: tokens name people by their subject only.
 func (s *signIn) GetUsername() string { return "" }
 
-// GetSubject is the account's identifier.
+// GetSubject is how the client knows the account, see subject.
 func (s *signIn) GetSubject() string { return s.subject }
 
 // Clone copies what handlers change. The grant is shared: nothing writes to it.

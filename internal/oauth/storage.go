@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -38,16 +39,20 @@ func (store) Rollback(context.Context) error                       { return nil 
 // authenticated by authenticateClient.
 func (store) GetClient(ctx context.Context, id string) (fosite.Client, error) {
 	u := unitFrom(ctx)
-	if c, ok := u.realm.Client(id); ok {
-		return client{c, u.realm.Issuer}, nil
+	c, err := u.p.findClient(ctx, u.realm, id)
+	if errors.Is(err, errNoClient) {
+		return nil, fosite.ErrNotFound
 	}
-	return nil, fosite.ErrNotFound
+	if err != nil {
+		return nil, u.fail(err)
+	}
+	return client{c, u.realm.Issuer}, nil
 }
 
-// ClientAssertionJWTValid refuses: assertions are not accepted.
+// ClientAssertionJWTValid refuses: assertions are verified by byAssertion.
 func (store) ClientAssertionJWTValid(context.Context, string) error { return fosite.ErrJTIKnown }
 
-// SetClientAssertionJWT refuses: assertions are not accepted.
+// SetClientAssertionJWT refuses, see ClientAssertionJWTValid.
 func (store) SetClientAssertionJWT(context.Context, string, time.Time) error {
 	return fosite.ErrJTIKnown
 }
@@ -55,7 +60,7 @@ func (store) SetClientAssertionJWT(context.Context, string, time.Time) error {
 // CreateAuthorizeCodeSession queues the grant and its code.
 func (store) CreateAuthorizeCodeSession(ctx context.Context, hash string, _ fosite.Requester) error {
 	u := unitFrom(ctx)
-	g, err := insertGrant(u.realm.Name, u.now, u.grant, u.consent)
+	g, err := insertGrant(u.realm.Name, u.now, u.grant, u.consent, u.authorize.agreed())
 	if err != nil {
 		return err
 	}
@@ -81,7 +86,13 @@ func (store) GetAuthorizeCodeSession(ctx context.Context, hash string, _ fosite.
 		if err != nil {
 			return nil, u.fail(err)
 		}
-		if row == nil || row.grant.ClientID != u.client.ID || !row.grant.Live {
+		if row == nil || row.grant.ClientID != u.client.ID {
+			return nil, fosite.ErrNotFound
+		}
+		if u.mayCache && row.grant.ClientVersion != u.client.Version {
+			return nil, u.fail(errStaleClient)
+		}
+		if !row.grant.Live {
 			return nil, fosite.ErrNotFound
 		}
 		u.code = row
@@ -183,6 +194,9 @@ func (store) GetRefreshTokenSession(ctx context.Context, hash string, _ fosite.S
 		}
 		if row == nil {
 			return nil, fosite.ErrNotFound
+		}
+		if u.mayCache && row.grant.ClientID == u.client.ID && row.grant.ClientVersion != u.client.Version {
+			return nil, u.fail(errStaleClient)
 		}
 		u.refresh = row
 		u.hydrate(row.grant, "", nil)

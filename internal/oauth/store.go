@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,21 +18,26 @@ import (
 // liveGrant is the condition under which a grant g may still issue anything.
 // It stands in every statement that spends a code or a token, so that nothing
 // that happened since the read is missed: account a active and with the
-// credentials of then, session s not ended, grant neither revoked nor over.
+// credentials of then, session s not ended, grant neither revoked nor over, a
+// client that registered itself still registered.
 // $1 is always the time.
 const liveGrant = `g.revoked_at IS NULL AND g.expires_at > $1
 	AND a.state = 'active' AND a.realm = g.realm AND a.credential_version = g.credential_version
-	AND s.ended_at IS NULL`
+	AND s.ended_at IS NULL
+	AND (substr(g.client_id, 1, 4) <> '` + realm.RegisteredPrefix + `'
+		OR EXISTS (SELECT 1 FROM registered_clients k WHERE k.realm = g.realm AND k.client_id = g.client_id))`
 
 // grantTables joins a grant with what liveGrant looks at. A session row is
 // deleted long after it ended; without one there is nothing to object to.
 const grantTables = ` grants g JOIN accounts a ON a.id = g.account_id LEFT JOIN sessions s ON s.id = g.session_id `
 
 const grantColumns = `g.id, g.client_id, g.account_id, g.session_id, g.scopes, g.audiences, g.session_data,
-	g.expires_at, g.revoked_at, a.state, a.realm, g.realm, a.credential_version, g.credential_version, s.ended_at`
+	g.expires_at, g.revoked_at, a.state, a.realm, g.realm, a.credential_version, g.credential_version, s.ended_at,
+	COALESCE((SELECT k.version FROM registered_clients k WHERE k.realm = g.realm AND k.client_id = g.client_id), 0)`
 
 // grantScan reads grantColumns.
 type grantScan struct {
+	who                      *account
 	g                        grant
 	scopes, audiences, data  string
 	revokedAt, endedAt       *time.Time
@@ -41,17 +47,18 @@ type grantScan struct {
 
 func (s *grantScan) targets() []any {
 	return []any{&s.g.ID, &s.g.ClientID, &s.g.AccountID, &s.g.SessionID, &s.scopes, &s.audiences, &s.data,
-		&s.g.ExpiresAt, &s.revokedAt, &s.state, &s.aRealm, &s.gRealm, &s.accountVersion, &s.gVersion, &s.endedAt}
+		&s.g.ExpiresAt, &s.revokedAt, &s.state, &s.aRealm, &s.gRealm, &s.accountVersion, &s.gVersion, &s.endedAt, &s.g.ClientVersion}
 }
 
 func (s *grantScan) grant(now time.Time) (*grant, error) {
 	g := s.g
+	g.Who = s.who
 	g.Scopes, g.Audiences = strings.Fields(s.scopes), strings.Fields(s.audiences)
 	var d grantData
 	if err := json.Unmarshal([]byte(s.data), &d); err != nil {
 		return nil, fmt.Errorf("decode grant %s: %w", g.ID, err)
 	}
-	g.AuthTime, g.ACR, g.AMR = time.Unix(d.AuthTime, 0), d.ACR, d.AMR
+	g.AuthTime, g.ACR, g.AMR, g.Claims = time.Unix(d.AuthTime, 0), d.ACR, d.AMR, d.Claims
 	// The same as liveGrant, for the answer; the statement decides.
 	g.Live = s.revokedAt == nil && s.endedAt == nil && g.ExpiresAt.After(now) &&
 		s.state == "active" && s.aRealm == s.gRealm && s.accountVersion == s.gVersion
@@ -60,9 +67,10 @@ func (s *grantScan) grant(now time.Time) (*grant, error) {
 
 // grantData is the sign-in behind a grant, in its column session_data.
 type grantData struct {
-	AuthTime int64    `json:"auth_time"` // seconds since 1970
-	ACR      string   `json:"acr,omitempty"`
-	AMR      []string `json:"amr,omitempty"`
+	Claims   *claimsRequest `json:"claims,omitempty"`
+	AuthTime int64          `json:"auth_time"` // seconds since 1970
+	ACR      string         `json:"acr,omitempty"`
+	AMR      []string       `json:"amr,omitempty"`
 }
 
 // codeData is what a code remembers of its request.
@@ -93,17 +101,37 @@ type refreshRow struct {
 	repeat          bool       // the client asks again for an answer that got lost
 }
 
+// accountColumns are what claims are made of.
+const accountColumns = `a.login_email, a.email_verified, a.given_name, a.family_name, a.name, a.locale, a.profile, a.updated_at`
+
+// accountScan reads accountColumns.
+type accountScan struct {
+	a       account
+	profile string
+}
+
+func (s *accountScan) targets() []any {
+	return []any{&s.a.LoginEmail, &s.a.EmailVerified, &s.a.GivenName, &s.a.FamilyName, &s.a.Name, &s.a.Locale, &s.profile, &s.a.UpdatedAt}
+}
+
+func (s *accountScan) account() *account {
+	a := s.a
+	a.Profile = json.RawMessage(s.profile)
+	return &a
+}
+
 // findCode reads a code with everything its redemption needs; nil when the
 // realm has none with this hash.
 func (p *Provider) findCode(ctx context.Context, r *realm.Realm, now time.Time, hash []byte) (*codeRow, error) {
 	row := codeRow{hash: hash}
 	var data string
 	var s grantScan
+	var who accountScan
 	err := p.db.QueryRow(ctx, `
-		SELECT c.request, c.expires_at, c.used_at, `+grantColumns+`
+		SELECT c.request, c.expires_at, c.used_at, `+accountColumns+`, `+grantColumns+`
 		FROM `+grantTables+` JOIN authorization_codes c ON c.grant_id = g.id
 		WHERE c.code_hash = $1 AND g.realm = $2`, hash, r.Name).
-		Scan(append([]any{&data, &row.expiresAt, &row.usedAt}, s.targets()...)...)
+		Scan(slices.Concat([]any{&data, &row.expiresAt, &row.usedAt}, who.targets(), s.targets())...)
 	if errors.Is(err, database.ErrNoRows) {
 		return nil, nil
 	}
@@ -113,6 +141,7 @@ func (p *Provider) findCode(ctx context.Context, r *realm.Realm, now time.Time, 
 	if err := json.Unmarshal([]byte(data), &row.data); err != nil {
 		return nil, fmt.Errorf("decode code: %w", err)
 	}
+	s.who = who.account()
 	row.grant, err = s.grant(now)
 	return &row, err
 }
@@ -121,13 +150,14 @@ func (p *Provider) findCode(ctx context.Context, r *realm.Realm, now time.Time, 
 func (p *Provider) findRefresh(ctx context.Context, r *realm.Realm, now time.Time, hash, successor []byte) (*refreshRow, error) {
 	row := refreshRow{hash: hash, successor: successor}
 	var s grantScan
+	var who accountScan
 	var child []byte
 	err := p.db.QueryRow(ctx, `
-		SELECT t.expires_at, t.used_at, t.retries, n.token_hash, n.used_at, `+grantColumns+`
+		SELECT t.expires_at, t.used_at, t.retries, n.token_hash, n.used_at, `+accountColumns+`, `+grantColumns+`
 		FROM `+grantTables+` JOIN refresh_tokens t ON t.grant_id = g.id
 		LEFT JOIN refresh_tokens n ON n.token_hash = $3
 		WHERE t.token_hash = $1 AND g.realm = $2`, hash, r.Name, successor).
-		Scan(append([]any{&row.expiresAt, &row.usedAt, &row.retries, &child, &row.successorUsedAt}, s.targets()...)...)
+		Scan(slices.Concat([]any{&row.expiresAt, &row.usedAt, &row.retries, &child, &row.successorUsedAt}, who.targets(), s.targets())...)
 	if errors.Is(err, database.ErrNoRows) {
 		return nil, nil
 	}
@@ -135,6 +165,7 @@ func (p *Provider) findRefresh(ctx context.Context, r *realm.Realm, now time.Tim
 		return nil, fmt.Errorf("find refresh token: %w", err)
 	}
 	row.successorKnown = child != nil
+	s.who = who.account()
 	row.grant, err = s.grant(now)
 	return &row, err
 }
@@ -153,25 +184,38 @@ type account struct {
 func (p *Provider) findGrant(ctx context.Context, r *realm.Realm, id uuid.UUID) (*grant, *account, error) {
 	now := p.db.Now(ctx)
 	var s grantScan
-	var a account
-	var profile string
+	var who accountScan
 	err := p.db.QueryRow(ctx, `
-		SELECT a.login_email, a.email_verified, a.given_name, a.family_name, a.name, a.locale, a.profile, a.updated_at, `+grantColumns+`
+		SELECT `+accountColumns+`, `+grantColumns+`
 		FROM `+grantTables+` WHERE g.id = $1 AND g.realm = $2`, id, r.Name).
-		Scan(append([]any{&a.LoginEmail, &a.EmailVerified, &a.GivenName, &a.FamilyName, &a.Name, &a.Locale,
-			&profile, &a.UpdatedAt}, s.targets()...)...)
+		Scan(append(who.targets(), s.targets()...)...)
 	if errors.Is(err, database.ErrNoRows) {
 		return nil, nil, nil
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("find grant: %w", err)
 	}
-	a.Profile = json.RawMessage(profile)
+	s.who = who.account()
 	g, err := s.grant(now)
 	if err != nil || !g.Live {
 		return nil, nil, err
 	}
-	return g, &a, nil
+	return g, g.Who, nil
+}
+
+// readWho reads the account of a sign-in, if its ID token is to tell about it.
+func (p *Provider) readWho(ctx context.Context, r *realm.Realm, s *signIn) error {
+	if !s.alone && len(s.grant.Claims.forIDToken()) == 0 {
+		return nil
+	}
+	var who accountScan
+	err := p.db.QueryRow(ctx, `SELECT `+accountColumns+` FROM accounts a WHERE a.id = $1 AND a.realm = $2`,
+		s.grant.AccountID, r.Name).Scan(who.targets()...)
+	if err != nil {
+		return fmt.Errorf("find account: %w", err)
+	}
+	s.grant.Who = who.account()
+	return nil
 }
 
 // revokedAlone reports whether an access token without a grant was revoked.

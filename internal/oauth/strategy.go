@@ -109,7 +109,7 @@ func (s strategy) GenerateAccessToken(ctx context.Context, request fosite.Reques
 	session := request.GetSession().(*signIn)
 	expires := u.now.Add(min(u.realm.Lifetimes.AccessToken, realm.MaxAccessToken))
 	claims := token.Access{
-		Issuer: u.realm.Issuer, Subject: session.subject, Audience: token.Audience(request.GetGrantedAudience()),
+		Issuer: u.realm.Issuer, Subject: session.subject, Audience: token.Audience(audienceOf(u, request)),
 		IssuedAt: u.now.Unix(), ID: database.NewID().String(), ClientID: request.GetClient().GetID(),
 		Scope: strings.Join(request.GetGrantedScopes(), " "),
 	}
@@ -144,10 +144,23 @@ func (s strategy) GenerateIDToken(ctx context.Context, _ time.Duration, request 
 		IssuedAt: u.now.Unix(), ExpiresAt: u.now.Add(u.realm.Lifetimes.IDToken).Unix(), ID: database.NewID().String(),
 		AuthTime: g.AuthTime.Unix(), ACR: g.ACR, AMR: g.AMR, SessionID: g.SessionID.String(),
 		Nonce: session.nonce, AccessTokenHash: session.claims.AccessTokenHash, CodeHash: session.claims.CodeHash,
+		About: identityClaims(session, request.GetGrantedScopes()),
+	}
+	if session.state != "" {
+		claims.StateHash = token.HalfHash(session.state)
 	}
 	alg := u.realm.OAuth.IDTokenAlg
 	if c, ok := request.GetClient().(client); ok && c.IDTokenAlg != "" {
 		alg = c.IDTokenAlg
+	}
+	// Only for a client that asked for it where its realm allows that, and only
+	// from the token endpoint, whose TLS stands for the signature (OpenID Connect
+	// Core §2, §3.1.3.7).
+	if c, ok := request.GetClient().(client); ok && alg == algNone {
+		if !c.Registered || !u.realm.OAuth.UnsignedIDTokens || u.purpose != forToken {
+			return "", fosite.ErrMisconfiguration
+		}
+		return token.Unsigned(claims)
 	}
 	return s.p.sign(ctx, u.realm, alg, token.TypeID, claims)
 }

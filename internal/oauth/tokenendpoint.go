@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -24,7 +25,15 @@ func (p *Provider) token(c *gin.Context) error {
 	}
 	ctx, u := p.newUnit(c.Request.Context(), realm.From(c.Request.Context()), forToken)
 	u.ip = web.ClientIP(c).String()
-	body, err := p.issueTokens(ctx, u, c.Request, form.Get("grant_type"))
+	// A code or refresh token is read together with the version of its client's
+	// registration, so that a remembered client costs no read of its own.
+	u.mayCache = form.Get("grant_type") == realm.GrantCode || form.Get("grant_type") == realm.GrantRefresh
+	body, err := p.issueTokens(ctx, u, c.Request, form)
+	if errors.Is(err, errStaleClient) {
+		ctx, again := p.newUnit(c.Request.Context(), u.realm, forToken)
+		again.ip = u.ip
+		body, err = p.issueTokens(ctx, again, c.Request, form)
+	}
 	if err != nil {
 		p.writeError(c, err)
 		return nil
@@ -36,16 +45,21 @@ func (p *Provider) token(c *gin.Context) error {
 
 // issueTokens runs a grant: fosite's handlers fill the unit, and the unit is
 // written before anything is handed out.
-func (p *Provider) issueTokens(ctx context.Context, u *unit, req *http.Request, grantType string) (map[string]any, error) {
-	if err := checkGrantType(u.realm, req, grantType); err != nil {
+func (p *Provider) issueTokens(ctx context.Context, u *unit, req *http.Request, form url.Values) (map[string]any, error) {
+	if err := checkGrantType(u.realm, req, form.Get("grant_type")); err != nil {
 		return nil, err
 	}
 	response, err := p.runGrant(ctx, u, req)
 	if u.failed != nil {
 		err = u.failed // whatever fosite made of it
 	}
+	if errors.Is(err, errStaleClient) {
+		return nil, err // asked again: nothing is written, the assertion not spent
+	}
 	flushed := u.flush(ctx, err == nil)
 	switch {
+	case errors.Is(flushed, errReplayed):
+		return nil, errReplayed
 	case err != nil && flushed != nil:
 		return nil, errors.Join(err, flushed)
 	case err != nil:
@@ -88,6 +102,9 @@ func (p *Provider) runGrant(ctx context.Context, u *unit, req *http.Request) (fo
 	case realm.GrantClientCredentials:
 		err = u.grantAlone(request)
 	}
+	if err == nil {
+		u.resources, err = resourcesOf(u.request, request)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +132,9 @@ func (u *unit) narrow(request *fosite.AccessRequest) error {
 			kept = append(kept, audience)
 		}
 	}
-	request.GrantedAudience = kept
+	if len(kept) > 0 {
+		request.GrantedAudience = kept
+	}
 	return nil
 }
 

@@ -212,13 +212,13 @@ func TestStateAndNonceMayBeShortOrMissing(t *testing.T) {
 	})
 }
 
-func TestRequestObjectsAreRefusedNotIgnored(t *testing.T) {
+func TestRequestObjectsThatProveNothingAreRefusedNotIgnored(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		w.signIn(w.account)
 		for change, code := range map[string]string{
-			"request=eyJhbGciOiJub25lIn0.eyJzY29wZSI6Im9wZW5pZCJ9.": errRequestUnsupported, "request=": errRequestUnsupported,
+			"request=eyJhbGciOiJub25lIn0.eyJzY29wZSI6Im9wZW5pZCJ9.": errInvalidObject, "request=": errInvalidObject,
 			"request_uri=https://rp.example.test/request":     errRequestURI,
-			"request_uri=urn:ietf:params:oauth:request_uri:x": errRequestURI, "registration={}": errRegistration,
+			"request_uri=urn:ietf:params:oauth:request_uri:x": errInvalidRequestURI, "registration={}": errRegistration,
 		} {
 			for _, scope := range []string{"scope=openid", "scope=email"} {
 				form := request("portal", change, scope)

@@ -59,6 +59,8 @@ type unit struct {
 	ip      string
 
 	client    *realm.Client  // who asks, once authenticated
+	mayCache  bool           // the read of a code or token will tell whether a remembered client is out of date
+	assertion *write         // spends the client's assertion, whatever becomes of the request
 	authorize *authorization // for forAuthorize
 	grant     *grant         // for forAuthorize: the one to be stored
 	consent   consentRule
@@ -69,6 +71,7 @@ type unit struct {
 
 	presented secret.Token // the refresh token that was sent
 
+	resources     []string      // the access token is for these alone (RFC 8707); none: for all of the grant
 	accessExpires time.Time     // of the access token that was made
 	writes        []write       // dropped when the request fails
 	protect       []write       // written even then
@@ -97,6 +100,9 @@ func unitFrom(ctx context.Context) *unit {
 // went away; half a reaction to a theft would be worse than none.
 func (u *unit) flush(ctx context.Context, ok bool) error {
 	var b database.Batch
+	if u.assertion != nil {
+		b.Queue(u.assertion.query, u.assertion.args...)
+	}
 	for _, w := range u.protect {
 		b.Queue(w.query, w.args...)
 	}
@@ -122,6 +128,9 @@ func (u *unit) flush(ctx context.Context, ok bool) error {
 	counts, err := u.p.db.Batch(ctx, &b)
 	if errors.Is(err, database.ErrForeignKey) && u.purpose == forAuthorize {
 		return errNotLive // see insertCode
+	}
+	if errors.Is(err, database.ErrUnique) && u.assertion != nil {
+		return errReplayed // and nothing of this batch was written
 	}
 	if err != nil {
 		return fmt.Errorf("write: %w", err)
@@ -166,14 +175,11 @@ func (u *unit) actor() string {
 // hydrate makes the request that a grant stands for, once.
 func (u *unit) hydrate(g *grant, nonce string, form map[string][]string) *fosite.Request {
 	of := u.client
-	if known, ok := u.realm.Client(g.ClientID); ok {
-		of = known
-	}
 	if of.ID != g.ClientID {
-		of = &realm.Client{ID: g.ClientID, AuthMethod: realm.AuthBasic} // not configured any more
+		of = &realm.Client{ID: g.ClientID, AuthMethod: realm.AuthBasic} // only its name is compared
 	}
 	u.request = &fosite.Request{
-		ID: g.ID.String(), RequestedAt: u.now, Client: client{of, u.realm.Issuer}, Form: form, Session: newSignIn(g, nonce),
+		ID: g.ID.String(), RequestedAt: u.now, Client: client{of, u.realm.Issuer}, Form: form, Session: newSignIn(g, u.p.subject(u.realm, of, g.AccountID), nonce),
 		RequestedScope: g.Scopes, GrantedScope: g.Scopes,
 		RequestedAudience: g.Audiences, GrantedAudience: g.Audiences,
 	}

@@ -35,7 +35,19 @@ func (p *Provider) userinfo(c *gin.Context) error {
 		return nil
 	}
 	noStore(c)
-	c.JSON(http.StatusOK, claimsAbout(a, who))
+	claims := claimsAbout(a.Subject, a.Scopes(), g.Claims.forUserinfo(), who)
+	if g.client.UserinfoAlg == "" {
+		c.JSON(http.StatusOK, claims)
+		return nil
+	}
+	// Signed for the client that the token belongs to (OpenID Connect Core §5.3.2).
+	claims["iss"], claims["aud"] = r.Issuer, g.client.ID
+	signed, err := p.sign(ctx, r, g.client.UserinfoAlg, token.TypeID, claims)
+	if err != nil {
+		p.writeBearerError(c, err, realm.ScopeOpenID)
+		return nil
+	}
+	c.Data(http.StatusOK, "application/jwt", []byte(signed))
 	return nil
 }
 
@@ -84,12 +96,42 @@ var profileClaims = []string{
 	"gender", "birthdate", "zoneinfo",
 }
 
-// claimsAbout lists what the token's scopes allow to know. Claims without a
-// value are left out.
-func claimsAbout(a token.Access, who *account) map[string]any {
-	claims := map[string]any{"sub": a.Subject}
-	scopes := a.Scopes()
-	has := func(scope string) bool { return slices.Contains(scopes, scope) }
+// claimsAbout lists what a token allows to know: the claims of its scopes, and
+// those that were asked for one by one. Claims without a value are left out.
+func claimsAbout(subject string, scopes []string, asked map[string]claimRequest, who *account) map[string]any {
+	claims := map[string]any{}
+	all := allClaims(who)
+	for name, value := range all {
+		if slices.Contains(scopes, scopeOfClaim[name]) {
+			claims[name] = value
+		} else if how, ok := asked[name]; ok && how.accepts(value) {
+			claims[name] = value
+		}
+	}
+	claims["sub"] = subject
+	return claims
+}
+
+// identityClaims are the claims about the person in an ID token: those that
+// were asked for there, and where no access token follows with which to ask
+// userinfo, those of the scopes (OpenID Connect Core §5.4).
+func identityClaims(s *signIn, scopes []string) map[string]any {
+	asked := s.grant.Claims.forIDToken()
+	if s.grant.Who == nil || !s.alone && len(asked) == 0 {
+		return nil
+	}
+	if !s.alone {
+		scopes = nil
+	}
+	claims := claimsAbout(s.subject, scopes, asked, s.grant.Who)
+	delete(claims, "sub")
+	return claims
+}
+
+// allClaims is everything that may be told about a person
+// (OpenID Connect Core §5.1).
+func allClaims(who *account) map[string]any {
+	claims := map[string]any{}
 	put := func(name, value string) {
 		if value != "" {
 			claims[name] = value
@@ -104,30 +146,21 @@ func claimsAbout(a token.Access, who *account) map[string]any {
 			}
 		}
 	}
-	if has(realm.ScopeProfile) {
-		name := who.Name
-		if name == "" {
-			name = strings.TrimSpace(who.GivenName + " " + who.FamilyName)
-		}
-		put("name", name)
-		put("given_name", who.GivenName)
-		put("family_name", who.FamilyName)
-		put("locale", who.Locale)
-		take(profileClaims...)
-		claims["updated_at"] = who.UpdatedAt.Unix()
+	name := who.Name
+	if name == "" {
+		name = strings.TrimSpace(who.GivenName + " " + who.FamilyName)
 	}
-	if has(realm.ScopeEmail) {
-		claims["email"], claims["email_verified"] = who.LoginEmail, who.EmailVerified
-	}
-	if has(realm.ScopePhone) {
-		take("phone_number")
-		if claims["phone_number"] != nil {
-			verified, _ := profile["phone_number_verified"].(bool)
-			claims["phone_number_verified"] = verified
-		}
-	}
-	if has(realm.ScopeAddress) {
-		take("address")
+	put("name", name)
+	put("given_name", who.GivenName)
+	put("family_name", who.FamilyName)
+	put("locale", who.Locale)
+	take(profileClaims...)
+	claims["updated_at"] = who.UpdatedAt.Unix()
+	claims["email"], claims["email_verified"] = who.LoginEmail, who.EmailVerified
+	take("phone_number", "address")
+	if claims["phone_number"] != nil {
+		verified, _ := profile["phone_number_verified"].(bool)
+		claims["phone_number_verified"] = verified
 	}
 	return claims
 }

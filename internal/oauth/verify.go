@@ -67,8 +67,12 @@ func (p *Provider) readAccess(ctx context.Context, r *realm.Realm, raw string) (
 	if a.Issuer != r.Issuer || a.ExpiresAt <= p.db.Now(ctx).Unix() {
 		return a, nil, nil, fmt.Errorf("%w: of another issuer, or expired", ErrToken)
 	}
-	if _, ok := r.Client(a.ClientID); !ok {
+	holder, err := p.rememberedClient(ctx, r, a.ClientID, a.GrantID != "")
+	switch {
+	case errors.Is(err, errNoClient):
 		return a, nil, nil, fmt.Errorf("%w: its client is gone", ErrToken)
+	case err != nil:
+		return a, nil, nil, err
 	}
 	if a.GrantID == "" {
 		revoked, err := p.revokedAlone(ctx, r, a.ID)
@@ -85,11 +89,18 @@ func (p *Provider) readAccess(ctx context.Context, r *realm.Realm, raw string) (
 		return a, nil, nil, fmt.Errorf("%w: %w", ErrToken, err)
 	}
 	g, who, err := p.findGrant(ctx, r, id)
+	if err == nil && g != nil && g.ClientID == holder.ID && g.ClientVersion != holder.Version {
+		holder, err = p.findClient(ctx, r, a.ClientID) // it changed on another replica
+		if errors.Is(err, errNoClient) {
+			return a, nil, nil, fmt.Errorf("%w: its client is gone", ErrToken)
+		}
+	}
 	switch {
 	case err != nil:
 		return a, nil, nil, err
-	case g == nil || g.ClientID != a.ClientID || g.AccountID.String() != a.Subject:
+	case g == nil || g.ClientID != a.ClientID || p.subject(r, holder, g.AccountID) != a.Subject:
 		return a, nil, nil, fmt.Errorf("%w: its grant is over", ErrToken)
 	}
+	g.client = holder
 	return a, g, who, nil
 }

@@ -69,10 +69,10 @@ func claimRepeat(now, since time.Time, hash, successor []byte) write {
 
 // insertGrant stores a grant if the session still is what the browser showed
 // and, where consent is needed, the account still has agreed. For exact, the
-// consent has to be for exactly the scopes asked for now, which spares reading
+// consent has to be for exactly the scopes agreed to now, which spares reading
 // it first.
-func insertGrant(realmName string, now time.Time, g *grant, consent consentRule) (write, error) {
-	data, err := json.Marshal(grantData{AuthTime: g.AuthTime.Unix(), ACR: g.ACR, AMR: g.AMR})
+func insertGrant(realmName string, now time.Time, g *grant, consent consentRule, agreed []string) (write, error) {
+	data, err := json.Marshal(grantData{AuthTime: g.AuthTime.Unix(), ACR: g.ACR, AMR: g.AMR, Claims: g.Claims})
 	if err != nil {
 		return write{}, fmt.Errorf("encode grant: %w", err)
 	}
@@ -85,10 +85,14 @@ func insertGrant(realmName string, now time.Time, g *grant, consent consentRule)
 			AND a.realm = $3 AND a.state = 'active'`,
 		[]any{now, g.ID, realmName, g.ClientID, canonical(g.Scopes), strings.Join(g.Audiences, " "), string(data),
 			now, g.ExpiresAt, g.SessionID, g.AccountID}, errNotLive}
+	if registeredID(g.ClientID) {
+		w.query += ` AND EXISTS (SELECT 1 FROM registered_clients c WHERE c.realm = $3 AND c.client_id = $4)`
+	}
 	switch consent {
 	case consentExact:
 		w.query += ` AND EXISTS (SELECT 1 FROM consents k
-			WHERE k.realm = $3 AND k.account_id = a.id AND k.client_id = $4 AND k.scopes = $5)`
+			WHERE k.realm = $3 AND k.account_id = a.id AND k.client_id = $4 AND k.scopes = $12)`
+		w.args = append(w.args, canonical(agreed))
 	case consentCovers:
 		w.query += ` AND EXISTS (SELECT 1 FROM consents k
 			WHERE k.realm = $3 AND k.account_id = a.id AND k.client_id = $4)`

@@ -1,6 +1,10 @@
 package realm
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 // Kind says whom a realm is for, which decides its default lifetimes.
 type Kind string
@@ -64,7 +68,94 @@ type OAuthPolicy struct {
 	IDTokenAlg     string            // signs ID tokens of clients that name no algorithm (OpenID Connect Registration §2: RS256)
 	RefreshGrace   time.Duration     // a confidential client may repeat the immediately preceding refresh this long
 	ClockSkew      time.Duration     // difference tolerated in client assertions and hints
+
+	Registration RegistrationPolicy
+	// StrictAssertions holds client assertions to FAPI 2.0 §5.3.2.1: the audience
+	// is the issuer alone, as a string, and RS256 is not accepted.
+	StrictAssertions bool
+	// UnsignedIDTokens lets clients that register themselves ask for ID tokens
+	// with the algorithm none. A relaxation, for conformance runs only.
+	UnsignedIDTokens bool
+
+	// SessionManagement lets scripts of clients notice a sign-out (OpenID Connect
+	// Session Management). A relaxation: its cookie can be read by scripts and
+	// travels into frames of other sites.
+	SessionManagement bool
+
+	ResponseTypes []string       // canonical, see ResponseType; code alone unless a realm is made for more
+	OptionalPKCE  bool           // a relaxation: clients with a secret or a key may go without PKCE
+	RequirePAR    bool           // every request has to be pushed first (RFC 9126 §5)
+	Objects       RequestObjects // which request objects are read (RFC 9101)
+	RequestURIs   bool           // a relaxation: request objects are fetched from addresses a client registered
 }
+
+// RequestObjects says which request objects a realm reads.
+type RequestObjects string
+
+const (
+	ObjectsSigned   RequestObjects = ""         // signed by a key that is registered for the client
+	ObjectsUnsigned RequestObjects = "unsigned" // a relaxation: those of the algorithm "none" too, and without expiry
+	ObjectsRefused  RequestObjects = "refused"
+)
+
+// Response types (OAuth 2.0 Multiple Response Type Encoding Practices §3, §5).
+const (
+	ResponseCode             = "code"
+	ResponseIDToken          = "id_token"
+	ResponseIDTokenToken     = "id_token token"
+	ResponseCodeIDToken      = "code id_token"
+	ResponseCodeToken        = "code token"
+	ResponseCodeIDTokenToken = "code id_token token"
+)
+
+// ResponseTypes lists all response types there are here.
+var ResponseTypes = []string{ResponseCode, ResponseIDToken, ResponseIDTokenToken, ResponseCodeIDToken,
+	ResponseCodeToken, ResponseCodeIDTokenToken}
+
+// ResponseType writes a response type in the order of ResponseTypes: the order
+// of its words means nothing (RFC 6749 §3.1.1). It returns "" for one that
+// does not exist here.
+func ResponseType(raw string) string {
+	words := strings.Fields(raw)
+	slices.Sort(words)
+	if t := strings.Join(words, " "); slices.Contains(ResponseTypes, t) {
+		return t
+	}
+	return ""
+}
+
+// NeedsGrants lists the grant types a client needs for a response type
+// (OpenID Connect Registration §2).
+func NeedsGrants(responseType string) []string {
+	words := strings.Fields(responseType)
+	var grants []string
+	if slices.Contains(words, "code") {
+		grants = append(grants, GrantCode)
+	}
+	if slices.Contains(words, "id_token") || slices.Contains(words, "token") {
+		grants = append(grants, GrantImplicit)
+	}
+	return grants
+}
+
+// Who may register clients over the network (RFC 7591).
+const (
+	RegistrationOff   = ""      // nobody; clients that registered before are not accepted either
+	RegistrationToken = "token" // who has an initial access token
+	RegistrationOpen  = "open"  // anybody
+)
+
+// RegistrationPolicy says who may register clients, and what they may get.
+type RegistrationPolicy struct {
+	Mode                 string
+	TokenHashes          [][]byte // SHA-256 of the initial access tokens
+	PerNetworkPerHour    int      // registrations of one IPv4 address or IPv6 /64
+	PerRealmPerHour      int
+	ChangesPerClientHour int // reads, updates and deletions of one registration
+}
+
+// Enabled reports whether clients can register.
+func (p RegistrationPolicy) Enabled() bool { return p.Mode != RegistrationOff }
 
 // Policies is everything a realm may tune.
 type Policies struct {
@@ -92,6 +183,7 @@ const (
 	GrantCode              = "authorization_code"
 	GrantRefresh           = "refresh_token"
 	GrantClientCredentials = "client_credentials"
+	GrantImplicit          = "implicit" // tokens from the authorization endpoint; only where a realm's response types have any
 )
 
 // Signature algorithms the keyring makes keys for.
@@ -154,6 +246,8 @@ func Defaults(kind Kind) Policies {
 			IDTokenAlg:     RS256,
 			RefreshGrace:   10 * time.Second,
 			ClockSkew:      10 * time.Second,
+			Registration:   RegistrationPolicy{PerNetworkPerHour: 20, PerRealmPerHour: 500, ChangesPerClientHour: 200},
+			ResponseTypes:  []string{ResponseCode},
 		},
 	}
 	if kind == Patient {

@@ -132,8 +132,14 @@ func New(r Realm, clients []*Client) (*Realm, error) {
 		if c.ID == "" || r.clients[c.ID] != nil {
 			return nil, fmt.Errorf("%w %s: client id %q is empty or used twice", ErrRealm, r.Name, c.ID)
 		}
-		if (c.SecretHash == nil) != (c.AuthMethod == AuthNone) {
-			return nil, fmt.Errorf("%w %s: client %q has a secret if and only if it authenticates", ErrRealm, r.Name, c.ID)
+		if (c.SecretHash == nil) != (c.AuthMethod == AuthNone || c.AuthMethod == AuthKey) {
+			return nil, fmt.Errorf("%w %s: client %q has a secret if and only if it authenticates with one", ErrRealm, r.Name, c.ID)
+		}
+		if strings.HasPrefix(c.ID, RegisteredPrefix) {
+			return nil, fmt.Errorf("%w %s: client id %q: identifiers that begin with %s are for clients that register themselves", ErrRealm, r.Name, c.ID, RegisteredPrefix)
+		}
+		if c.AuthMethod == AuthKey && !c.HasKeys() {
+			return nil, fmt.Errorf("%w %s: client %q authenticates with a key, but none is registered", ErrRealm, r.Name, c.ID)
 		}
 		r.clients[c.ID] = c
 		r.sorted = append(r.sorted, c)

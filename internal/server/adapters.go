@@ -27,7 +27,8 @@ func (a authorizations) Describe(ctx context.Context, r *realm.Realm, flow uuid.
 		return signin.Flow{ClientID: v.ClientID}, fmt.Errorf("%w: %w", signin.ErrFlow, err)
 	}
 	return signin.Flow{ClientID: v.ClientID, ClientName: v.ClientName, LoginHint: v.LoginHint,
-		UILocales: v.UILocales, RedirectOrigin: v.RedirectOrigin}, err
+		UILocales: v.UILocales, RedirectOrigin: v.RedirectOrigin,
+		LogoURI: v.LogoURI, PolicyURI: v.PolicyURI, TermsURI: v.TermsURI}, err
 }
 
 func (a authorizations) ClientOf(ctx context.Context, r *realm.Realm, flow uuid.UUID, browser []byte) (string, error) {

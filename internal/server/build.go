@@ -24,6 +24,7 @@ import (
 	"github.com/portico-id/portico/internal/password"
 	"github.com/portico-id/portico/internal/practice"
 	"github.com/portico-id/portico/internal/ratelimit"
+	"github.com/portico-id/portico/internal/realm"
 	"github.com/portico-id/portico/internal/recovery"
 	"github.com/portico-id/portico/internal/secret"
 	"github.com/portico-id/portico/internal/session"
@@ -46,6 +47,7 @@ type rooms struct {
 	practices *practice.Store
 	recovery  *recovery.Service
 	oauth     *oauth.Provider
+	realms    []*realm.Realm
 	admin     *admin.API // nil when the configuration has none
 
 	accountPages  *account.Handler
@@ -141,6 +143,10 @@ func build(cfg *config.Config, db *database.DB, reg prometheus.Registerer, log *
 		Keys: [][]byte{sealer.DeriveKey(audit.KeyPurpose, 32)}, Logger: log, Metrics: reg}); err != nil {
 		return nil, err
 	}
+	r.keys.OnMade(func(ctx context.Context, k keyring.Made) error {
+		return r.audit.Record(ctx, audit.Event{Realm: k.Realm, Kind: "key.made", Actor: "system",
+			Details: map[string]any{"alg": k.Alg, "kid": k.KID}})
+	})
 	if r.outbox, err = newOutbox(cfg, db, sealer, override, catalog, reg, log); err != nil {
 		return nil, err
 	}
@@ -182,14 +188,14 @@ func certificates(file string) (*x509.CertPool, error) {
 	}
 	pem, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("mail: %w", err)
+		return nil, fmt.Errorf("certificates: %w", err)
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		pool = x509.NewCertPool()
 	}
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("mail: %s holds no certificate", file)
+		return nil, fmt.Errorf("certificates: %s holds none", file)
 	}
 	return pool, nil
 }

@@ -16,7 +16,7 @@ const module = "github.com/portico-id/portico/"
 // an interface of its own.
 var floors = [][]string{
 	{"migrations", "templates"},
-	{"internal/secret", "internal/password", "internal/password/blocklist", "internal/database", "internal/locale", "internal/realm"},
+	{"internal/secret", "internal/password", "internal/password/blocklist", "internal/database", "internal/locale", "internal/realm", "internal/outbound"},
 	{"config", "internal/database/dbtest"},
 	{"internal/audit", "internal/ratelimit", "internal/keyring", "internal/web", "internal/mail"},
 	{"internal/session"},

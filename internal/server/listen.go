@@ -32,7 +32,7 @@ func listen(ctx context.Context, address, what string) (net.Listener, error) {
 }
 
 // tlsConfig prefers TLS 1.3 and allows 1.2 only with the forward-secret GCM
-// and ChaCha20 suites (BCP 195, RFC 9325 §4.2). Without files it returns nil:
+// suites (BCP 195, RFC 9325 §4.2). Without files it returns nil:
 // a proxy in front terminates TLS.
 func tlsConfig(certFile, keyFile string) (*tls.Config, error) {
 	if certFile == "" && keyFile == "" {

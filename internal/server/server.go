@@ -75,6 +75,9 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *Server, err err
 	if err := s.rooms.keys.Ensure(ctx, cfg.Realms()...); err != nil {
 		return nil, fmt.Errorf("signing keys: %w", err)
 	}
+	if err := s.rooms.testPeople(ctx, cfg); err != nil {
+		return nil, fmt.Errorf("test people: %w", err)
+	}
 	s.handler = s.rooms.routes(cfg, s.reg)
 	return s, nil
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"github.com/portico-id/portico/internal/database"
 	"github.com/portico-id/portico/internal/mail"
 	"github.com/portico-id/portico/internal/oauth"
+	"github.com/portico-id/portico/internal/outbound"
 	"github.com/portico-id/portico/internal/practice"
 	"github.com/portico-id/portico/internal/realm"
 	"github.com/portico-id/portico/internal/recovery"
@@ -32,7 +34,12 @@ const busyFor = 5 * time.Second
 
 // journeys makes the upper rooms and introduces them to each other.
 func (r *rooms) journeys(cfg *config.Config, db *database.DB, sealer *secret.Sealer, log *slog.Logger) error {
-	r.oauth = oauth.New(oauth.Deps{ACRValues: []string{account.PasswordMethod.ACR}, DB: db, Keys: r.keys, Sealer: sealer, Sessions: r.sessions, Audit: r.audit, Pages: r.pages, Log: log})
+	r.realms = cfg.Realms()
+	calls, err := outboundCalls(cfg)
+	if err != nil {
+		return err
+	}
+	r.oauth = oauth.New(oauth.Deps{Outbound: calls, ACRValues: []string{account.PasswordMethod.ACR}, DB: db, Keys: r.keys, Sealer: sealer, Sessions: r.sessions, Audit: r.audit, Pages: r.pages, Log: log, Realms: cfg.Set().ByName})
 	r.recovery = recovery.NewService(recovery.Deps{DB: db, Accounts: r.accounts, Outbox: r.outbox, Audit: r.audit,
 		Limits: r.limits, Realms: cfg.Set().ByName, Log: log})
 	r.outbox.OnFinished = r.letterFinished
@@ -55,12 +62,24 @@ func (r *rooms) journeys(cfg *config.Config, db *database.DB, sealer *secret.Sea
 		return fmt.Errorf("admin_api: no realm of the kind patient is configured (%s)", cfg.File)
 	}
 	staffRealm, _ := cfg.Set().ByName(staff)
-	var err error
 	r.admin, err = admin.New(admin.Deps{DB: db, Patient: patientRealm, Practice: staffRealm,
 		Audience: cfg.AdminAPI.Audience, BaseURL: cfg.AdminAPI.BaseURL, Tokens: bearer{r.oauth}, Accounts: r.accounts,
 		People: r.practices, Links: resets{r.recovery}, Timeline: resets{r.recovery}, Audit: r.audit, Limiter: r.limits,
 		Sealer: sealer, Logger: log, Wake: r.outbox.Wake})
 	return err
+}
+
+// outboundCalls makes the client for addresses of relying parties.
+func outboundCalls(cfg *config.Config) (*outbound.Client, error) {
+	roots, err := certificates(cfg.Outbound.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	o := outbound.Options{Exempt: cfg.Outbound.ExemptHosts}
+	if roots != nil {
+		o.RootCAs = &tls.Config{RootCAs: roots} //nolint:gosec // only its RootCAs are used
+	}
+	return outbound.New(o), nil
 }
 
 // letterFinished records how letters ended, in the transaction that knows it.

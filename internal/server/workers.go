@@ -76,6 +76,8 @@ func (r *rooms) workers(log *slog.Logger) []worker {
 		{"recovery requests", r.recovery.Worker},
 		{"audit chain", r.audit.ChainWorker},
 		{"signing keys", r.keys.Worker},
+		{"logout tokens", r.oauth.LogoutWorker},
+		every(5*time.Minute, "keys of clients", log, func(ctx context.Context) error { return r.oauth.LearnClientKeys(ctx, r.realms) }),
 		every(10*time.Minute, "clean up grants", log, r.oauth.CleanUp),
 		every(10*time.Minute, "clean up recovery", log, r.recovery.CleanUp),
 		every(10*time.Minute, "clean up accounts", log, r.accounts.CleanUp),

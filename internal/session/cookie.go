@@ -20,6 +20,7 @@ type cached struct{ session *Session }
 func (m *Manager) SetCookie(c *gin.Context, r *realm.Realm, tok secret.Token) {
 	c.Set(cacheKey, nil)
 	http.SetCookie(c.Writer, cookie(r, tok.Reveal(), 0))
+	showState(c, r, stateOf(tok), "")
 }
 
 // ClearCookie makes the browser forget its token. End the session as well: a
@@ -27,6 +28,7 @@ func (m *Manager) SetCookie(c *gin.Context, r *realm.Realm, tok secret.Token) {
 func (m *Manager) ClearCookie(c *gin.Context, r *realm.Realm) {
 	c.Set(cacheKey, nil)
 	http.SetCookie(c.Writer, cookie(r, "", -1))
+	showState(c, r, "", "")
 }
 
 // Current is the open session of the browser that sent the request, or nil:

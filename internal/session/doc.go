@@ -20,5 +20,8 @@
 //   - A database that does not answer is an error, never "signed out": no
 //     cookie is cleared because of it.
 //
+// Whatever ends sessions comes by one place, which tells [Manager.OnEnd] in the
+// same transaction: oauth queues the messages to clients there.
+//
 // Single sign-out towards clients and the revocation of grants belong to oauth.
 package session

@@ -43,13 +43,27 @@ type Method struct {
 	AMR []string
 }
 
+// Ended is a session that was open until this moment.
+type Ended struct {
+	ID, AccountID uuid.UUID
+	Realm         string
+}
+
 // Manager starts, finds and ends sessions. It is safe for concurrent use.
 type Manager struct {
-	db *database.DB
+	db    *database.DB
+	ended func(ctx context.Context, sessions []Ended, reason string) error
 }
 
 // NewManager keeps its sessions in db.
 func NewManager(db *database.DB) *Manager { return &Manager{db: db} }
+
+// OnEnd names what else happens when sessions end, whoever ends them: it runs
+// in the transaction that ends them, and its error undoes that. Sessions that
+// run into a limit end without it. Call it once, before the Manager is used.
+func (m *Manager) OnEnd(fn func(ctx context.Context, sessions []Ended, reason string) error) {
+	m.ended = fn
+}
 
 // Start signs an account in and returns the token for the cookie, which is
 // kept nowhere else. It joins the caller's transaction. It always makes a new
@@ -90,7 +104,7 @@ func (m *Manager) Find(ctx context.Context, r *realm.Realm, tok secret.Token) (*
 // End ends one session; ending one that is over changes nothing. It joins the
 // caller's transaction.
 func (m *Manager) End(ctx context.Context, id uuid.UUID, reason string) error {
-	if err := m.end(ctx, id, reason); err != nil {
+	if _, err := m.finish(ctx, reason, `id = $3`, id); err != nil {
 		return fmt.Errorf("end session: %w", err)
 	}
 	return nil
@@ -99,7 +113,8 @@ func (m *Manager) End(ctx context.Context, id uuid.UUID, reason string) error {
 // EndOwn ends one session of an account: for identifiers that came from a
 // form. ErrNotFound when the session is over or belongs to somebody else.
 func (m *Manager) EndOwn(ctx context.Context, accountID, id uuid.UUID, reason string) error {
-	if err := m.endOwn(ctx, accountID, id, reason); err != nil {
+	n, err := m.finish(ctx, reason, `id = $3 AND account_id = $4`, id, accountID)
+	if err := database.ExactlyOne(n, err, ErrNotFound); err != nil {
 		return fmt.Errorf("end own session: %w", err)
 	}
 	return nil
@@ -109,10 +124,23 @@ func (m *Manager) EndOwn(ctx context.Context, accountID, id uuid.UUID, reason st
 // It joins the caller's transaction, so that a new password and the end of the
 // old sessions happen together.
 func (m *Manager) EndAll(ctx context.Context, accountID, except uuid.UUID, reason string) error {
-	if err := m.endAll(ctx, accountID, except, reason); err != nil {
+	if _, err := m.finish(ctx, reason, `account_id = $3 AND id <> $4`, accountID, except); err != nil {
 		return fmt.Errorf("end sessions of the account: %w", err)
 	}
 	return nil
+}
+
+// finish ends the sessions that a condition names and tells OnEnd about those
+// that were open.
+func (m *Manager) finish(ctx context.Context, reason, which string, args ...any) (n int64, err error) {
+	err = m.db.InTx(ctx, func(ctx context.Context) error {
+		over, err := m.end(ctx, reason, which, args...)
+		if n = int64(len(over)); err != nil || n == 0 || m.ended == nil {
+			return err
+		}
+		return m.ended(ctx, over, reason)
+	})
+	return n, err
 }
 
 // List returns the open sessions of an account, the most recently used first.

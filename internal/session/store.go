@@ -58,27 +58,16 @@ func (m *Manager) slide(ctx context.Context, id uuid.UUID, now time.Time) error 
 	return err
 }
 
-func (m *Manager) end(ctx context.Context, id uuid.UUID, reason string) error {
-	_, err := m.db.Exec(ctx, `
-		UPDATE sessions SET ended_at = $2, end_reason = $3 WHERE id = $1 AND ended_at IS NULL`,
-		id, m.db.Now(ctx), reason)
-	return err
-}
-
-func (m *Manager) endOwn(ctx context.Context, accountID, id uuid.UUID, reason string) error {
-	rows, err := m.db.Exec(ctx, `
-		UPDATE sessions SET ended_at = $3, end_reason = $4
-		WHERE id = $1 AND account_id = $2 AND ended_at IS NULL`,
-		id, accountID, m.db.Now(ctx), reason)
-	return database.ExactlyOne(rows, err, ErrNotFound)
-}
-
-func (m *Manager) endAll(ctx context.Context, accountID, except uuid.UUID, reason string) error {
-	_, err := m.db.Exec(ctx, `
-		UPDATE sessions SET ended_at = $3, end_reason = $4
-		WHERE account_id = $1 AND id <> $2 AND ended_at IS NULL`,
-		accountID, except, m.db.Now(ctx), reason)
-	return err
+// end ends open sessions; which is a condition over $3 and $4.
+func (m *Manager) end(ctx context.Context, reason, which string, args ...any) ([]Ended, error) {
+	rows, err := m.db.Query(ctx, `
+		UPDATE sessions SET ended_at = $1, end_reason = $2 WHERE ended_at IS NULL AND `+which+`
+		RETURNING id, account_id, realm`, append([]any{m.db.Now(ctx), reason}, args...)...)
+	return database.Collect(rows, err, func(rows *database.Rows) (Ended, error) {
+		var e Ended
+		err := rows.Scan(&e.ID, &e.AccountID, &e.Realm)
+		return e, err
+	})
 }
 
 func scan(row interface{ Scan(...any) error }) (Session, error) {

@@ -28,6 +28,8 @@ type Flow struct {
 	LoginHint            string // OpenID Connect Core §3.1.2.1
 	UILocales            string // the same, space-separated
 	RedirectOrigin       string // origin, or the whole, of the validated redirect URI
+
+	LogoURI, PolicyURI, TermsURI string // of the client, as it registered them; https
 }
 
 // Flows describes authorization requests. oauth has it. ErrFlow may come with
@@ -63,6 +65,8 @@ type view struct {
 	Form   web.Form
 	Client string
 	Flow   string
+
+	Logo, Policy, Terms string // of the client
 }
 
 // target is where a sign-in leads: to a client's request, or to My Account.
@@ -138,7 +142,11 @@ func (h *Handler) page(c *gin.Context) error {
 }
 
 func (h *Handler) show(c *gin.Context, status int, t target, f web.Form) error {
-	return h.pages.Render(c, status, "signin/signin.html", view{Form: f, Client: t.flow.ClientName, Flow: t.id})
+	v := view{Form: f, Client: t.flow.ClientName, Flow: t.id, Policy: t.flow.PolicyURI, Terms: t.flow.TermsURI}
+	if t.flow.LogoURI != "" && web.Image(c, t.flow.LogoURI) {
+		v.Logo = t.flow.LogoURI
+	}
+	return h.pages.Render(c, status, "signin/signin.html", v)
 }
 
 func (h *Handler) signIn(c *gin.Context) error {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,8 +90,15 @@ func setPolicy(c *gin.Context, s *state) {
 	if s.realm != nil {
 		images = strings.Join(append([]string{images}, logoOrigins(s.realm)...), " ")
 	}
+	if len(s.images) > 0 {
+		images += " " + strings.Join(s.images, " ")
+	}
 	actions := strings.Join(append([]string{"'self'"}, s.formActions...), " ")
-	c.Header("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src "+images+
+	frames := ""
+	if len(s.frames) > 0 {
+		frames = "; frame-src " + strings.Join(s.frames, " ")
+	}
+	c.Header("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src "+images+frames+
 		"; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action "+actions)
 }
 
@@ -111,6 +119,40 @@ func FormAction(c *gin.Context, origin string) {
 	}
 	s.formActions = append(s.formActions, source)
 	setPolicy(c, s)
+}
+
+// Frame lets this page show a page of another origin in a frame; it reports
+// whether the address can be written as a source of a policy. Pass addresses
+// that are registered only.
+func Frame(c *gin.Context, uri string) bool {
+	source := policySource(uri)
+	if !strings.HasPrefix(source, "http") {
+		return false
+	}
+	s := stateOf(c)
+	if !slices.Contains(s.frames, source) {
+		s.frames = append(s.frames, source)
+	}
+	setPolicy(c, s)
+	return true
+}
+
+// imagePattern is an address that can stand in a policy as it is: quotes,
+// semicolons, commas and spaces would end it.
+var imagePattern = regexp.MustCompile(`^https://[A-Za-z0-9._-]+(:[0-9]{1,5})?/[A-Za-z0-9._~!$&()*+=:@%/-]*$`)
+
+// Image lets this page show one picture of another site: the logo a client
+// registered, and nothing else from there. It reports whether the address can
+// be written into a policy; when it cannot, do not show the picture.
+func Image(c *gin.Context, uri string) bool {
+	source, _, _ := strings.Cut(uri, "?") // a policy knows no queries
+	if !imagePattern.MatchString(source) || strings.Contains(uri, "#") {
+		return false
+	}
+	s := stateOf(c)
+	s.images = append(s.images, source)
+	setPolicy(c, s)
+	return true
 }
 
 func policySource(uri string) string {

@@ -21,6 +21,8 @@ type state struct {
 	lang        string
 	chosen      bool // somebody clicked on a language, now or a short while ago
 	formActions []string
+	images      []string
+	frames      []string
 	flow        flowCookie
 	flowRead    bool
 	ip          netip.Addr

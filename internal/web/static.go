@@ -66,6 +66,12 @@ func (p *Pages) assetURL(prefix, name string) (string, error) {
 	return prefix + "/static/" + a.hash + "/" + name, nil
 }
 
+// AssetURL is the address of a static file of a realm, for answers that are no
+// pages of this package.
+func (p *Pages) AssetURL(r *realm.Realm, name string) (string, error) {
+	return p.assetURL(r.Path, name)
+}
+
 // logoURL turns a logo of the configuration into an address: the name of a
 // file below static/, a path, or an https URL.
 func (p *Pages) logoURL(r *realm.Realm, logo string) string {

@@ -51,6 +51,10 @@
     });
   }
 
+  // Once every frame of the page has loaded, go on. (A header does so later.)
+  const onward = document.querySelector("a[data-onward]");
+  if (onward) addEventListener("load", () => location.replace(onward.href));
+
   addEventListener("pagehide", () => {
     for (const button of showers) show(button, false, true);
     for (const field of document.querySelectorAll("input[type=password]")) field.value = "";

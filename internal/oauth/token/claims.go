@@ -60,7 +60,7 @@ func (a *Access) Scopes() []string { return strings.Fields(a.Scope) }
 func (a *Access) HasScope(scope string) bool { return slices.Contains(a.Scopes(), scope) }
 
 // Identity is what an ID token says (OpenID Connect Core §2): the sign-in, and
-// nothing about the person.
+// about the person only what the client asked to find in it.
 type Identity struct {
 	Issuer          string   `json:"iss"`
 	Subject         string   `json:"sub"`
@@ -75,5 +75,31 @@ type Identity struct {
 	AuthorizedParty string   `json:"azp"`
 	AccessTokenHash string   `json:"at_hash,omitempty"`
 	CodeHash        string   `json:"c_hash,omitempty"`
+	StateHash       string   `json:"s_hash,omitempty"` // FAPI 1.0 Advanced §5.2.2.1
 	SessionID       string   `json:"sid,omitempty"`
+
+	// About are claims about the person (OpenID Connect Core §5.4, §5.5). They
+	// never take the place of one above.
+	About map[string]any `json:"-"`
+}
+
+// MarshalJSON writes the claims, those of About beside the others.
+func (id Identity) MarshalJSON() ([]byte, error) {
+	type plain Identity
+	raw, err := json.Marshal(plain(id))
+	if err != nil || len(id.About) == 0 {
+		return raw, err
+	}
+	all := map[string]any{}
+	for name, value := range id.About {
+		all[name] = value
+	}
+	own := map[string]json.RawMessage{}
+	if err := json.Unmarshal(raw, &own); err != nil {
+		return nil, err
+	}
+	for name, value := range own {
+		all[name] = value
+	}
+	return json.Marshal(all)
 }

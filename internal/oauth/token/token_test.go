@@ -52,7 +52,7 @@ func newRing(t *testing.T) ring {
 	return r
 }
 
-var access = token.Access{Issuer: "i", Subject: "s", Audience: token.Audience{"a"}, ID: "j", ClientID: "c", Scope: "openid email"}
+var access = token.Access{ExpiresAt: 1, Issuer: "i", Subject: "s", Audience: token.Audience{"a"}, ID: "j", ClientID: "c", Scope: "openid email"}
 
 func TestASignedTokenIsReadBack(t *testing.T) {
 	r := newRing(t)

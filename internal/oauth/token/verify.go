@@ -52,7 +52,8 @@ func ReadIdentity(raw string, keys KeyFunc) (Identity, error) {
 	if typ != "" && !strings.EqualFold(typ, TypeID) {
 		return Identity{}, fmt.Errorf("%w: type %q is no ID token", ErrToken, typ)
 	}
-	if id.Subject == "" || len(id.Audience) == 0 {
+	// A signed answer of userinfo looks alike, but never expires.
+	if id.Subject == "" || len(id.Audience) == 0 || id.ExpiresAt == 0 {
 		return Identity{}, fmt.Errorf("%w: a claim is missing", ErrToken)
 	}
 	return id, nil

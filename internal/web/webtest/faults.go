@@ -99,7 +99,13 @@ func checkForm(n *html.Node, fault func(string, ...any)) {
 	if !has(n, "novalidate") {
 		fault("<form> without novalidate")
 	}
-	if find(n, func(in *html.Node) bool { return in.Data == "input" && attr(in, "name") == "csrf" }) == nil {
+	// What another site reads must not know our token, what we read must bring it.
+	abroad := strings.Contains(attr(n, "action"), ":")
+	token := find(n, func(in *html.Node) bool { return in.Data == "input" && attr(in, "name") == "csrf" }) != nil
+	switch {
+	case token && abroad:
+		fault("<form> that gives {{csrf}} away")
+	case !token && !abroad:
 		fault("<form> without {{csrf}}")
 	}
 }
