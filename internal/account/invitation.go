@@ -294,12 +294,12 @@ const keepInvitations = 90 * 24 * time.Hour
 // 1,000 at a time with a pause.
 func (s *Service) CleanUp(ctx context.Context) error {
 	now := s.db.Now(ctx)
-	if err := deleteInSteps(ctx, s.db, `
+	if err := s.db.InSteps(ctx, `
 		DELETE FROM activation_flows WHERE flow_hash IN (
 			SELECT flow_hash FROM activation_flows WHERE expires_at <= $1 ORDER BY expires_at LIMIT 1000)`, now); err != nil {
 		return fmt.Errorf("clean up activation flows: %w", err)
 	}
-	if err := deleteInSteps(ctx, s.db, `
+	if err := s.db.InSteps(ctx, `
 		DELETE FROM invitations WHERE id IN (
 			SELECT id FROM invitations WHERE expires_at <= $1 ORDER BY expires_at LIMIT 1000)`, now.Add(-keepInvitations)); err != nil {
 		return fmt.Errorf("clean up invitations: %w", err)

@@ -255,21 +255,11 @@ func (a *API) today(ctx context.Context) string {
 // CleanUp deletes idempotency keys whose day is over, 1,000 at a time with a
 // pause.
 func (a *API) CleanUp(ctx context.Context) error {
-	for {
-		rows, err := a.d.DB.Exec(ctx, `
-			DELETE FROM idempotency_keys WHERE expires_at <= $1 AND (actor_id, key) IN (
-				SELECT actor_id, key FROM idempotency_keys WHERE expires_at <= $1 ORDER BY expires_at LIMIT 1000)`,
-			a.d.DB.Now(ctx))
-		if err != nil {
-			return fmt.Errorf("clean up idempotency keys: %w", err)
-		}
-		if rows < 1000 {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(100 * time.Millisecond):
-		}
+	err := a.d.DB.InSteps(ctx, `
+		DELETE FROM idempotency_keys WHERE expires_at <= $1 AND (actor_id, key) IN (
+			SELECT actor_id, key FROM idempotency_keys WHERE expires_at <= $1 ORDER BY expires_at LIMIT 1000)`, a.d.DB.Now(ctx))
+	if err != nil {
+		return fmt.Errorf("clean up idempotency keys: %w", err)
 	}
+	return nil
 }

@@ -145,18 +145,7 @@ const keepFor = 90 * 24 * time.Hour
 // CleanUp deletes letters that were finished 90 days ago, 1,000 at a time with
 // a pause.
 func (o *Outbox) CleanUp(ctx context.Context) error {
-	for {
-		n, err := o.DB.Exec(ctx, `
-			DELETE FROM mail_outbox WHERE id IN (
-				SELECT id FROM mail_outbox WHERE finished_at <= $1 ORDER BY finished_at LIMIT 1000)`,
-			o.DB.Now(ctx).Add(-keepFor))
-		if err != nil || n < 1000 {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
+	return o.DB.InSteps(ctx, `
+		DELETE FROM mail_outbox WHERE id IN (
+			SELECT id FROM mail_outbox WHERE finished_at <= $1 ORDER BY finished_at LIMIT 1000)`, o.DB.Now(ctx).Add(-keepFor))
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/ory/fosite"
+
+	"github.com/portico-id/portico/internal/database"
 )
 
 // revokeToken lets fosite find the token by either kind. Whatever fosite makes
@@ -46,8 +48,6 @@ func (p *Provider) RevokeSession(ctx context.Context, sessionID uuid.UUID, reaso
 }
 
 const (
-	cleanUpRows  = 1000
-	cleanUpPause = 100 * time.Millisecond
 	// keepSpent is how long a code or a grant stays after its end: replaying it
 	// is still noticed, and an access token of it still finds its grant.
 	keepSpent = time.Hour
@@ -79,15 +79,5 @@ func (p *Provider) CleanUp(ctx context.Context) error {
 }
 
 func (p *Provider) cleanUp(ctx context.Context, query string) error {
-	for {
-		rows, err := p.db.Exec(ctx, query, p.db.Now(ctx).Add(-keepSpent), int64(cleanUpRows))
-		if err != nil || rows < cleanUpRows {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(cleanUpPause):
-		}
-	}
+	return p.db.InSteps(ctx, query, p.db.Now(ctx).Add(-keepSpent), int64(database.StepRows))
 }

@@ -268,7 +268,7 @@ func (p *Provider) signedOut(c *gin.Context) error {
 	r := realm.From(c.Request.Context())
 	view := signedOutView{Href: r.Home}
 	known, err := p.findClient(c.Request.Context(), r, c.Query("client_id"))
-	if err == nil && known.ClientURI != "" { // otherwise the page does without
+	if err == nil && known.ClientURI != "" && !known.Registered { // otherwise the page does without
 		view.Href = known.ClientURI
 	}
 	return p.pages.Render(c, http.StatusOK, "oauth/signed_out.html", view)

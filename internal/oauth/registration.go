@@ -239,15 +239,18 @@ func (p *Provider) ownRegistration(c *gin.Context, r *realm.Realm) (*registratio
 	if err != nil || !registeredID(id) {
 		return nil, "", errRegistrationToken()
 	}
-	if err := p.allow(c, "registration:"+r.Name+":"+id+":"+web.Network(c), r.OAuth.Registration.ChangesPerClientHour); err != nil {
-		return nil, "", err
-	}
 	row, err := p.registered.read(c.Request.Context(), r, id)
 	switch {
 	case errors.Is(err, errNoClient):
+		// Counting tries at names that are made up would fill the database.
 		return nil, "", errRegistrationToken()
 	case err != nil:
 		return nil, "", err
+	}
+	if err := p.allow(c, "registration:"+r.Name+":"+id+":"+web.Network(c), r.OAuth.Registration.ChangesPerClientHour); err != nil {
+		return nil, "", err
+	}
+	switch {
 	case subtle.ConstantTimeCompare(row.accessHash, access.Hash()) != 1:
 		return nil, "", errRegistrationToken()
 	}
@@ -335,6 +338,10 @@ func (p *Provider) updateRegistration(ctx context.Context, r *realm.Realm, row *
 			string(stored), m.sector(), hash, p.db.Now(ctx), r.Name, row.id, row.version)
 		if err := database.ExactlyOne(rows, err, errRegistrationToken()); err != nil {
 			return fmt.Errorf("change registration: %w", err)
+		}
+		// People agreed to the client as it was.
+		if _, err := p.db.Exec(ctx, `DELETE FROM consents WHERE realm = $1 AND client_id = $2`, r.Name, row.id); err != nil {
+			return fmt.Errorf("forget consents: %w", err)
 		}
 		return p.audit.Record(ctx, registrationEvent(r, row.id, "client.changed", ip))
 	})

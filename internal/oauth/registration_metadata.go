@@ -13,6 +13,7 @@ import (
 	"github.com/go-jose/go-jose/v4/json"
 
 	"github.com/portico-id/portico/internal/oauth/clientkeys"
+	"github.com/portico-id/portico/internal/password"
 	"github.com/portico-id/portico/internal/realm"
 )
 
@@ -106,6 +107,7 @@ func parseMetadata(r *realm.Realm, raw []byte, address func(string) error) (*cli
 	m.defaults(r)
 	for _, check := range []func() error{
 		m.checkTexts,
+		func() error { return m.checkName(r) },
 		func() error { return m.checkGrants(r) },
 		m.checkRedirects,
 		func() error { return m.checkKeys(r, address) },
@@ -158,6 +160,30 @@ func registrationScopes(r *realm.Realm) []string {
 	})
 }
 
+// unseen says whether a character is not shown, or breaks a line.
+func unseen(r rune) bool {
+	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) || r == '\u3164' || r == '\u115f' || r == '\u1160' || r == '\uffa0'
+}
+
+// checkName keeps a client that registered itself from being called like the
+// realm or like a client of the configuration.
+func (m *clientMetadata) checkName(r *realm.Realm) error {
+	own := []string{r.Brand.Name}
+	for _, words := range r.Brand.Translations {
+		own = append(own, words.Name)
+	}
+	for _, c := range r.Clients() {
+		own = append(own, c.Name, c.ID)
+	}
+	name := password.NormalizeAnswer(m.Name) // case, accents, widths, spaces
+	for _, taken := range own {
+		if name != "" && name == password.NormalizeAnswer(taken) {
+			return metadataError("client_name is the name of this service or of one of its own clients.")
+		}
+	}
+	return nil
+}
+
 // checkTexts keeps out what is too long, and characters that make a name look
 // like another one.
 func (m *clientMetadata) checkTexts() error {
@@ -170,7 +196,7 @@ func (m *clientMetadata) checkTexts() error {
 	}
 	for name, text := range texts {
 		if !utf8.ValidString(text) || utf8.RuneCountInString(text) > maxText ||
-			strings.ContainsFunc(text, func(r rune) bool { return unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Cf, r) }) {
+			text != "" && strings.TrimSpace(text) == "" || strings.ContainsFunc(text, unseen) {
 			member, _, _ := strings.Cut(name, ":")
 			return metadataError("%s is too long, or has characters that are not shown.", member)
 		}
@@ -359,6 +385,12 @@ func (m *clientMetadata) checkAddresses(address func(string) error) error {
 		"tos_uri": m.TermsURI, "initiate_login_uri": m.InitiateLoginURI, "frontchannel_logout_uri": m.FrontchannelURI} {
 		if uri != "" && !webAddress(uri) {
 			return metadataError("The %s is no https address.", name)
+		}
+	}
+	// iss and sid, or iss and target, are added to these as a query.
+	for name, uri := range map[string]string{"initiate_login_uri": m.InitiateLoginURI, "frontchannel_logout_uri": m.FrontchannelURI} {
+		if strings.Contains(uri, "#") {
+			return metadataError("The %s has a fragment.", name)
 		}
 	}
 	for _, uri := range m.RequestURIs {

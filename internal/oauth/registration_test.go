@@ -78,7 +78,7 @@ func open(p *realm.OAuthPolicy) {
 
 // document is a registration that is accepted, with changes; nil removes.
 func document(changes map[string]any) string {
-	m := map[string]any{"redirect_uris": []string{testRedirect}, "client_name": "Growth Charts"}
+	m := map[string]any{"redirect_uris": []string{testRedirect}, "client_name": "Growth Diary"}
 	for name, value := range changes {
 		if value == nil {
 			delete(m, name)
@@ -120,7 +120,7 @@ func TestAClientRegistersAndSignsPeopleIn(t *testing.T) {
 			t.Errorf("%v %s", r.Header, r.Body)
 		}
 		for name, want := range map[string]string{"token_endpoint_auth_method": "client_secret_basic", "id_token_signed_response_alg": "RS256",
-			"subject_type": "public", "application_type": "web", "client_name": "Growth Charts", "logo_uri": "https://rp.example.test/logo.png"} {
+			"subject_type": "public", "application_type": "web", "client_name": "Growth Diary", "logo_uri": "https://rp.example.test/logo.png"} {
 			if r.get(name) != want {
 				t.Errorf("%s = %q", name, r.get(name))
 			}

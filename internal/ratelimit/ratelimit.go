@@ -232,19 +232,8 @@ func (l *Limiter) CleanUp(ctx context.Context) error {
 		`DELETE FROM rate_delays WHERE expires_at <= $1 AND counter_key IN (
 			SELECT counter_key FROM rate_delays WHERE expires_at <= $1 ORDER BY expires_at LIMIT 1000)`,
 	} {
-		for {
-			n, err := l.db.Exec(ctx, query, l.db.Now(ctx))
-			if err != nil {
-				return fmt.Errorf("clean up counters: %w", err)
-			}
-			if n < 1000 {
-				break
-			}
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(100 * time.Millisecond):
-			}
+		if err := l.db.InSteps(ctx, query, l.db.Now(ctx)); err != nil {
+			return fmt.Errorf("clean up counters: %w", err)
 		}
 	}
 	return nil

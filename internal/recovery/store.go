@@ -257,23 +257,9 @@ func (s *Service) CleanUp(ctx context.Context) error {
 	} {
 		query := `DELETE FROM ` + d.table + ` WHERE ` + d.key + ` IN (SELECT ` + d.key + ` FROM ` + d.table +
 			` WHERE ` + d.column + ` <= $1 ORDER BY ` + d.column + ` LIMIT 1000)`
-		if err := s.deleteInSteps(ctx, query, d.before); err != nil {
+		if err := s.db.InSteps(ctx, query, d.before); err != nil {
 			return fmt.Errorf("clean up %s: %w", d.table, err)
 		}
 	}
 	return nil
-}
-
-func (s *Service) deleteInSteps(ctx context.Context, query string, before time.Time) error {
-	for {
-		n, err := s.db.Exec(ctx, query, before)
-		if err != nil || n < 1000 {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
 }

@@ -86,18 +86,7 @@ const keepFor = 30 * 24 * time.Hour
 // CleanUp deletes sessions that have been over for 30 days, 1,000 at a time
 // with a pause, so that no request waits for it.
 func (m *Manager) CleanUp(ctx context.Context) error {
-	for {
-		n, err := m.db.Exec(ctx, `
-			DELETE FROM sessions WHERE id IN (
-				SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT 1000)`,
-			m.db.Now(ctx).Add(-keepFor))
-		if err != nil || n < 1000 {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
+	return m.db.InSteps(ctx, `
+		DELETE FROM sessions WHERE id IN (
+			SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT 1000)`, m.db.Now(ctx).Add(-keepFor))
 }

@@ -63,10 +63,12 @@ type Keys struct {
 // remote is a set behind an address. Its lock is held while it is fetched, so
 // that many requests at once fetch it once.
 type remote struct {
-	mu       sync.Mutex
-	keys     []jose.JSONWebKey
-	at       time.Time   // of keys; zero: never
-	attempts []time.Time // of the last window
+	fetching sync.Mutex  // one fetch at a time
+	attempts []time.Time // of the last window; guarded by fetching
+
+	mu   sync.Mutex
+	keys []jose.JSONWebKey
+	at   time.Time // of keys; zero: never
 }
 
 // New makes Keys that fetch with f.
@@ -243,20 +245,19 @@ func (r *remote) known() ([]jose.JSONWebKey, time.Time) {
 }
 
 // refresh fetches the set, unless somebody did since the caller looked, or it
-// was fetched too often.
+// was fetched too often. Readers of keys that are known do not wait for it. A
+// fetch that has begun goes on when the caller hangs up: what a stranger asked
+// for serves the client as well, and costs it nothing.
 func (r *remote) refresh(ctx context.Context, k *Keys, address string, seen time.Time) ([]jose.JSONWebKey, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.at.After(seen) {
-		return r.keys, nil
-	}
+	r.fetching.Lock()
+	defer r.fetching.Unlock()
 	now := k.now()
-	r.attempts = slices.DeleteFunc(r.attempts, func(t time.Time) bool { return now.Sub(t) >= refetchWindow })
-	if len(r.attempts) >= refetches {
+	if keys, at := r.known(); at.After(seen) {
+		return keys, nil
+	} else if !r.allowed(now, at) {
 		return nil, fmt.Errorf("%w: fetched too often", ErrKeys)
 	}
-	r.attempts = append(r.attempts, now)
-	raw, err := k.fetch.Document(ctx, address)
+	raw, err := k.fetch.Document(context.WithoutCancel(ctx), address)
 	if err != nil {
 		return nil, err
 	}
@@ -264,6 +265,23 @@ func (r *remote) refresh(ctx context.Context, k *Keys, address string, seen time
 	if err != nil {
 		return nil, err
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.keys, r.at = keys, now
 	return keys, nil
+}
+
+// allowed counts an attempt. Nothing being known yet is worth more attempts
+// than a key that is unknown to a set that was read.
+func (r *remote) allowed(now, read time.Time) bool {
+	most := refetches
+	if read.IsZero() {
+		most = 6 * refetches
+	}
+	r.attempts = slices.DeleteFunc(r.attempts, func(t time.Time) bool { return now.Sub(t) >= refetchWindow })
+	if len(r.attempts) >= most {
+		return false
+	}
+	r.attempts = append(r.attempts, now)
+	return true
 }

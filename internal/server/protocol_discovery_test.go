@@ -1,0 +1,171 @@
+package server_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-jose/go-jose/v4"
+	"golang.org/x/text/language"
+)
+
+// registeredMetadata are the names this provider uses of those in the IANA
+// registry "OAuth Authorization Server Metadata"; another one is a warning in
+// every plan.
+var registeredMetadata = strings.Fields(`issuer authorization_endpoint token_endpoint userinfo_endpoint jwks_uri registration_endpoint
+	scopes_supported response_types_supported response_modes_supported grant_types_supported acr_values_supported subject_types_supported
+	id_token_signing_alg_values_supported userinfo_signing_alg_values_supported request_object_signing_alg_values_supported
+	token_endpoint_auth_methods_supported token_endpoint_auth_signing_alg_values_supported display_values_supported claim_types_supported
+	claims_supported claims_locales_supported ui_locales_supported claims_parameter_supported request_parameter_supported
+	request_uri_parameter_supported require_request_uri_registration op_policy_uri op_tos_uri service_documentation revocation_endpoint
+	revocation_endpoint_auth_methods_supported revocation_endpoint_auth_signing_alg_values_supported introspection_endpoint
+	introspection_endpoint_auth_methods_supported introspection_endpoint_auth_signing_alg_values_supported code_challenge_methods_supported
+	prompt_values_supported pushed_authorization_request_endpoint require_pushed_authorization_requests
+	authorization_response_iss_parameter_supported end_session_endpoint check_session_iframe backchannel_logout_supported
+	backchannel_logout_session_supported frontchannel_logout_supported frontchannel_logout_session_supported`)
+
+func TestProtocolDiscoveryIsCompleteAndCacheable(t *testing.T) {
+	protocol(t, func(t *testing.T, s *suite) {
+		issuer := s.issuer("conformance")
+		var first string
+		for _, address := range []string{issuer + "/.well-known/openid-configuration", issuer + "/.well-known/oauth-authorization-server",
+			s.base + "/.well-known/oauth-authorization-server/conformance", s.base + "/.well-known/openid-configuration/conformance"} {
+			r := s.mustCall(t, http.MethodGet, address, nil, "")
+			if r.status != http.StatusOK || !strings.HasPrefix(r.header.Get("Content-Type"), "application/json") || r.get("issuer") != issuer {
+				t.Errorf("%s: %d %s", address, r.status, r.body)
+				continue
+			}
+			if first == "" {
+				first = r.body
+			}
+			if r.body != first {
+				t.Errorf("%s says something else", address)
+			}
+			if r.header.Get("Access-Control-Allow-Origin") != "*" || !strings.Contains(r.header.Get("Cache-Control"), "max-age=") {
+				t.Errorf("%s: %v", address, r.header)
+			}
+			again := s.mustCall(t, http.MethodGet, address, http.Header{"If-None-Match": {r.header.Get("ETag")}}, "")
+			if again.status != http.StatusNotModified || again.body != "" {
+				t.Errorf("%s with its ETag: %d", address, again.status)
+			}
+		}
+		var m map[string]any
+		if err := json.Unmarshal([]byte(first), &m); err != nil {
+			t.Fatal(err)
+		}
+		for name, value := range m {
+			if !slices.Contains(registeredMetadata, name) {
+				t.Errorf("%s is no registered name", name)
+			}
+			if address, ok := value.(string); ok && name != "issuer" && name != "op_policy_uri" && !strings.HasPrefix(address, issuer+"/") {
+				t.Errorf("%s = %s", name, address)
+			}
+		}
+		for name, want := range map[string][]string{
+			"response_types_supported":                      responseTypes,
+			"response_modes_supported":                      {"query", "fragment", "form_post"},
+			"grant_types_supported":                         {"authorization_code", "refresh_token", "implicit"},
+			"subject_types_supported":                       {"public", "pairwise"},
+			"id_token_signing_alg_values_supported":         {"RS256", "ES256", "none"},
+			"userinfo_signing_alg_values_supported":         {"RS256"},
+			"request_object_signing_alg_values_supported":   {"RS256", "ES256", "none"},
+			"token_endpoint_auth_methods_supported":         {"client_secret_basic", "client_secret_post", "private_key_jwt", "none"},
+			"scopes_supported":                              {"openid", "profile", "email", "address", "phone", "offline_access"},
+			"claims_supported":                              {"sub", "name", "email", "email_verified", "phone_number", "phone_number_verified", "address", "auth_time", "acr"},
+			"code_challenge_methods_supported":              {"S256"},
+			"acr_values_supported":                          {},
+			"ui_locales_supported":                          {"en", "es"},
+			"display_values_supported":                      {"page"},
+			"introspection_endpoint_auth_methods_supported": {"client_secret_basic"},
+			"revocation_endpoint_auth_methods_supported":    {"client_secret_basic"},
+		} {
+			have := texts(m[name])
+			if len(have) == 0 {
+				t.Errorf("no %s", name)
+			}
+			for _, value := range want {
+				if !slices.Contains(have, value) {
+					t.Errorf("%s has no %s: %v", name, value, have)
+				}
+			}
+		}
+		for _, name := range []string{"claims_parameter_supported", "request_parameter_supported", "request_uri_parameter_supported",
+			"require_request_uri_registration", "authorization_response_iss_parameter_supported", "backchannel_logout_supported",
+			"backchannel_logout_session_supported", "frontchannel_logout_supported", "frontchannel_logout_session_supported"} {
+			if m[name] != true {
+				t.Errorf("%s = %v", name, m[name])
+			}
+		}
+		for _, name := range []string{"check_session_iframe", "end_session_endpoint", "registration_endpoint", "pushed_authorization_request_endpoint"} {
+			if m[name] == nil {
+				t.Errorf("no %s", name)
+			}
+		}
+		for _, tag := range texts(m["ui_locales_supported"]) {
+			if parsed, err := language.Parse(tag); err != nil || parsed.String() != tag {
+				t.Errorf("locale %q is not canonical: %v", tag, err)
+			}
+		}
+	})
+}
+
+func texts(v any) (out []string) {
+	all, _ := v.([]any)
+	for _, one := range all {
+		s, _ := one.(string)
+		out = append(out, s)
+	}
+	return out
+}
+
+func TestProtocolAStrictRealmAdvertisesNoRelaxation(t *testing.T) {
+	protocol(t, func(t *testing.T, s *suite) {
+		m := s.mustCall(t, http.MethodGet, s.issuer("strict")+"/.well-known/openid-configuration", nil, "").json
+		for _, name := range []string{"registration_endpoint", "check_session_iframe"} {
+			if m[name] != nil {
+				t.Errorf("%s = %v", name, m[name])
+			}
+		}
+		if got := texts(m["response_types_supported"]); !slices.Equal(got, []string{"code"}) {
+			t.Errorf("response types %v", got)
+		}
+		for _, name := range []string{"id_token_signing_alg_values_supported", "request_object_signing_alg_values_supported"} {
+			if slices.Contains(texts(m[name]), "none") {
+				t.Errorf("%s has none", name)
+			}
+		}
+		if m["request_uri_parameter_supported"] != false || slices.Contains(texts(m["grant_types_supported"]), "implicit") {
+			t.Errorf("%v %v", m["request_uri_parameter_supported"], m["grant_types_supported"])
+		}
+		for _, c := range []struct{ method, path string }{{http.MethodGet, "/oauth/session"}, {http.MethodPost, "/oauth/register"}} {
+			if r := s.mustCall(t, c.method, s.issuer("strict")+c.path, http.Header{"Content-Type": {"application/json"}}, "{}"); r.status != http.StatusNotFound {
+				t.Errorf("%s: %d", c.path, r.status)
+			}
+		}
+	})
+}
+
+func TestProtocolPublishedKeysArePublicAndHaveKidsOfTheirOwn(t *testing.T) {
+	protocol(t, func(t *testing.T, s *suite) {
+		r := s.mustCall(t, http.MethodGet, s.at("/oauth/jwks"), nil, "")
+		var set jose.JSONWebKeySet
+		if err := json.Unmarshal([]byte(r.body), &set); err != nil || len(set.Keys) < 2 {
+			t.Fatalf("%v: %s", err, r.body)
+		}
+		seen, algorithms := map[string]bool{}, map[string]bool{}
+		for _, key := range set.Keys {
+			if key.KeyID == "" || seen[key.KeyID] || !key.IsPublic() || !key.Valid() || key.Use != "sig" {
+				t.Errorf("key %q: use %q, public %t", key.KeyID, key.Use, key.IsPublic())
+			}
+			seen[key.KeyID], algorithms[key.Algorithm] = true, true
+		}
+		if !algorithms["RS256"] || !algorithms["ES256"] {
+			t.Errorf("algorithms %v", algorithms)
+		}
+		if other := s.mustCall(t, http.MethodGet, s.issuer("strict")+"/oauth/jwks", nil, ""); other.status != http.StatusOK || other.body == r.body {
+			t.Error("two realms publish the same keys")
+		}
+	})
+}
