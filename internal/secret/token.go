@@ -42,7 +42,8 @@ func ParseToken(s string) (Token, error) {
 	if len(s) != strict.EncodedLen(tokenBytes) {
 		return Token{}, ErrToken
 	}
-	if _, err := strict.Decode(t.bytes[:], []byte(s)); err != nil {
+	// The decoder passes over line ends, so the count has to be right too.
+	if n, err := strict.Decode(t.bytes[:], []byte(s)); err != nil || n != tokenBytes {
 		return Token{}, ErrToken
 	}
 	if t.IsZero() {
