@@ -4,7 +4,7 @@ GO ?= go
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 .PHONY: demo
 demo: ## the whole product on this machine: provider, two portals, a mailbox
@@ -19,6 +19,10 @@ test: deps ## install what the tests need, then run every test
 	$(GO) vet ./...
 	CI=$${CI:-true} $(GO) test -count=1 ./...
 	cd uitest && CI=$${CI:-true} $(GO) test -count=1 -timeout 20m ./...
+
+.PHONY: uitest-full
+uitest-full: deps ## the browser tests with every page on four screens, walked by keyboard (nightly)
+	cd uitest && CI=$${CI:-true} UITEST_MATRIX=full $(GO) test -count=1 -timeout 60m ./...
 
 .PHONY: interop
 interop: ## sign in with clients that others wrote (needs Chromium, node, npm, apache2 with mod_auth_openidc)
@@ -56,4 +60,15 @@ check: ## formatting, vet, static analysis
 
 .PHONY: bench
 bench: ## benchmarks (nothing is asserted)
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+	$(GO) test -run '^$$' -bench . -skip '$(DOORS)' -benchmem ./...
+
+DOORS = BenchmarkDoorsTellNobodyApart|BenchmarkTokensDuringAFlood
+
+.PHONY: timing
+timing: ## does the time of an answer tell who has an account? (about 12 minutes)
+	$(GO) test -count=1 -run '^$$' -bench DoorsTellNobodyApart -benchtime 1x -timeout 60m ./internal/server
+
+.PHONY: doors
+doors: timing ## timing, and 500 sign-ins at once: memory, 503, and how quick tokens are meanwhile
+	$(GO) test -count=1 -v -run 'AFloodOfSignIns' ./internal/server
+	$(GO) test -count=1 -run '^$$' -bench TokensDuringAFlood -benchtime 3x ./internal/server

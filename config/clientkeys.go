@@ -91,6 +91,10 @@ func readSubjects(s *section, cl *realm.Client) {
 	}
 	for _, uri := range cl.RedirectURIs {
 		u, err := url.Parse(uri)
+		if err == nil && (u.Scheme != "http" && u.Scheme != "https" || realm.Loopback(u.Hostname()) && cl.Public()) {
+			s.entries["subject_type"].bad("this machine, or a scheme of an app, is no host that stands for one owner", "add sector: with the host name of the app's owner")
+			return
+		}
 		if err != nil || u.Hostname() == "" || cl.Sector != "" && cl.Sector != strings.ToLower(u.Hostname()) {
 			s.entries["subject_type"].bad("the redirect URIs are not on one host", "add sector: with the host name that stands for all of them")
 			return
@@ -129,6 +133,11 @@ func readRegistration(s *section, d *realm.OAuthPolicy) {
 			r.entries["mode"].bad("there is no token to register with", "add initial_access_tokens: [env:NAME]")
 		}
 	}
+	trust := r.flag("trust_redirect_uris", false)
+	if d.Registration.TrustRedirects = trust.v; trust.v {
+		trust.warn("errors are sent to addresses that anybody registered, without a word to the person", "remove it, unless the realm is for a conformance run")
+	}
 	d.Registration.PerNetworkPerHour = r.number("per_network_per_hour", d.Registration.PerNetworkPerHour, 1, 100000)
 	d.Registration.PerRealmPerHour = r.number("per_realm_per_hour", d.Registration.PerRealmPerHour, 1, 1000000)
+	d.Registration.ChangesPerClientHour = r.number("changes_per_client_per_hour", d.Registration.ChangesPerClientHour, 1, 100000)
 }

@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/portico-id/portico/config"
 	"github.com/portico-id/portico/internal/realm"
@@ -77,86 +75,6 @@ func TestALittleConfigurationIsComplete(t *testing.T) {
 	}
 }
 
-// loadExample takes the environment from the example's own comment.
-func loadExample(t *testing.T, name string) (c *config.Config, env map[string]string) {
-	t.Helper()
-	text, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	env = map[string]string{}
-	for i, m := range regexp.MustCompile(`(?m)^#   export (\w+)=(.+)$`).FindAllStringSubmatch(string(text), -1) {
-		if env[m[1]] = m[2]; strings.HasPrefix(m[2], "$(openssl") {
-			env[m[1]] = random(byte(i))
-		}
-	}
-	from := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
-	if c, err = config.Load(name, from); err != nil {
-		t.Fatal(err)
-	}
-	return c, env
-}
-
-func TestTheExampleIsValid(t *testing.T) {
-	c, env := loadExample(t, "idp.example.yaml")
-	from := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
-	if len(c.Warnings) != 0 {
-		t.Error(c.Warnings)
-	}
-	if len(c.Realms()) != 2 || c.Realms()[0].Name != "patient" || c.Realms()[1].Name != "practice" {
-		t.Error(c.Realms())
-	}
-	practice, _ := c.Set().ByName("practice")
-	portal, _ := practice.Client("practice-portal")
-	if practice.OAuth.ScopeAudiences[realm.ScopeAdminRead] != "https://id.example.test/admin/v1" || !portal.AllowsAudience("https://id.example.test/admin/v1") {
-		t.Errorf("%+v %+v", practice.OAuth, portal)
-	}
-	if practice.Lifetimes.SessionIdle != 15*time.Minute {
-		t.Errorf("%+v", practice.Lifetimes)
-	}
-	for name := range env {
-		value := env[name]
-		delete(env, name)
-		if _, err := config.Load("idp.example.yaml", from); err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("without %s: %v", name, err)
-		}
-		env[name] = value
-	}
-}
-
-// TestTheExampleShowsEveryDefault switches every commented key of the example
-// on that shows its default: it must be known and change nothing.
-func TestTheExampleShowsEveryDefault(t *testing.T) {
-	text, err := os.ReadFile("idp.example.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var lines []string
-	shown := 0
-	commented := regexp.MustCompile(`^(\s*)# (( *)[a-z_]+: .*)$`)
-	for _, line := range strings.Split(string(text), "\n") {
-		if m := commented.FindStringSubmatch(line); m != nil && m[1] != "" && !strings.Contains(line, "no default") && !strings.Contains(line, "logo_dark") {
-			line = m[1] + m[2]
-			shown++
-		}
-		lines = append(lines, line)
-	}
-	env := func(string) (string, bool) { return "", false }
-	_, err = config.Parse("x", []byte(strings.Join(lines, "\n")), env)
-	var problems config.Problems
-	if !errors.As(err, &problems) {
-		t.Fatal(err)
-	}
-	for _, p := range problems {
-		if !strings.Contains(p.What, "environment variable") {
-			t.Error(p)
-		}
-	}
-	if shown < 35 {
-		t.Errorf("only %d commented keys were found", shown)
-	}
-}
-
 // replace changes one line of the minimal configuration.
 func replace(t *testing.T, old, new string) string {
 	t.Helper()
@@ -187,6 +105,7 @@ func TestEveryMistakeIsNamedWithItsPlaceAndMend(t *testing.T) {
 		{"an id of those who register", replace(t, "id: portal", "id: dyn-portal"), `choose an id without dyn-`},
 		{"sector without pairwise", replace(t, redirect, redirect+"\n        sector: rp.example.test"), `a sector is for pairwise subjects`},
 		{"pairwise over two hosts", replace(t, redirect, "redirect_uris: [https://a.example.test/cb, https://b.example.test/cb]\n        subject_type: pairwise"), `the redirect URIs are not on one host; add sector:`},
+		{"pairwise app on this machine", replace(t, "secret: env:SECRET", "auth_method: none\n        subject_type: pairwise"), `this machine, or a scheme of an app, is no host that stands for one owner; add sector:`},
 		{"registration by nobody", replace(t, issuer, issuer+"\n    oauth: {registration: {mode: initial_access_token}}"), `there is no token to register with`},
 		{"registration token in the file", replace(t, issuer, issuer+"\n    oauth: {registration: {mode: initial_access_token, initial_access_tokens: [hunter2]}}"), `a secret stands in the file`},
 		{"exempt pattern", minimal + "outbound: {exempt_hosts: [\"*.example.test\"]}\n", `is no host`},
@@ -208,6 +127,10 @@ func TestEveryMistakeIsNamedWithItsPlaceAndMend(t *testing.T) {
 		{"long session", replace(t, issuer, issuer+"\n    lifetimes: {session: 25h}"), `lifetimes.session: "25h"`},
 		{"idle longer than session", replace(t, issuer, issuer+"\n    lifetimes: {session: 10m}"), `session_idle (30m) is longer than session (10m)`},
 		{"short passwords", replace(t, issuer, issuer+"\n    password: {min_length: 14}"), `write a whole number from 15`},
+		{"many links of staff", replace(t, issuer, issuer+"\n    recovery: {staff_links_per_day: 101}"), `staff_links_per_day: "101" is not possible here; write a whole number from 1 to 100`},
+		{"an alarm for less than a week", replace(t, issuer, issuer+"\n    recovery: {recent_email_change: 6d}"), `write a time from 7d to 90d`},
+		{"endless waiting requests", replace(t, issuer, issuer+"\n    sign_in: {interactions_per_network_per_hour: 0}"), `write a whole number from 10`},
+		{"a streak that is forgotten soon", replace(t, issuer, issuer+"\n    sign_in: {forget_streak: 1d}"), `write a time from 30d to 730d`},
 		{"many tries", replace(t, issuer, issuer+"\n    recovery: {answer_tries_per_link: 6}"), `answer_tries_per_link`},
 		{"environment variable not set", replace(t, "env:KEK", "env:NOWHERE"), `idp.yaml:2:1: key_encryption_key: the environment variable NOWHERE is not set`},
 		{"no key", replace(t, "key_encryption_key: env:KEK\n", ""), `key_encryption_key: this is missing; write env:PORTICO_KEY_ENCRYPTION_KEY`},
@@ -405,7 +328,7 @@ func FuzzParse(f *testing.F) {
 
 func TestClientsThatSignAndRegisterAreConfigured(t *testing.T) {
 	text := replace(t, "secret: env:SECRET", "auth_method: private_key_jwt\n        jwks_uri: https://rp.example.test/jwks\n        subject_type: pairwise\n        userinfo_alg: ES256")
-	text = strings.Replace(text, "issuer: http://localhost:9000/patient", "issuer: http://localhost:9000/patient\n    oauth: {unsigned_id_tokens: true, strict_client_assertions: true, registration: {mode: open, initial_access_tokens: [\"env:SECRET\"]}}", 1)
+	text = strings.Replace(text, "issuer: http://localhost:9000/patient", "issuer: http://localhost:9000/patient\n    oauth: {unsigned_id_tokens: true, strict_client_assertions: true, registration: {mode: open, trust_redirect_uris: true, initial_access_tokens: [\"env:SECRET\"]}}", 1)
 	c, err := config.Parse("idp.yaml", []byte(text+"outbound: {exempt_hosts: [\"rp.example.test:8443\"]}\n"), lookup)
 	if err != nil {
 		t.Fatal(err)
@@ -416,16 +339,16 @@ func TestClientsThatSignAndRegisterAreConfigured(t *testing.T) {
 		t.Errorf("%+v", cl)
 	}
 	p := r.OAuth
-	if p.Registration.Mode != realm.RegistrationOpen || len(p.Registration.TokenHashes) != 1 || !p.UnsignedIDTokens || !p.StrictAssertions {
+	if p.Registration.Mode != realm.RegistrationOpen || len(p.Registration.TokenHashes) != 1 || !p.UnsignedIDTokens || !p.StrictAssertions || !p.Registration.TrustRedirects {
 		t.Errorf("%+v", p)
 	}
 	warned := fmt.Sprint(c.Warnings)
-	for _, want := range []string{"anybody can register clients", "without a signature", "although it is not public"} {
+	for _, want := range []string{"anybody can register clients", "without a signature", "although it is not public", "without a word to the person"} {
 		if !strings.Contains(warned, want) {
 			t.Errorf("not warned about %q: %s", want, warned)
 		}
 	}
-	if d := realm.Defaults(realm.Patient).OAuth; d.Registration.Enabled() || d.UnsignedIDTokens {
+	if d := realm.Defaults(realm.Patient).OAuth; d.Registration.Enabled() || d.UnsignedIDTokens || d.Registration.TrustRedirects {
 		t.Error("a relaxation is on by default")
 	}
 }

@@ -79,12 +79,18 @@ func (c *Config) readRealm(s *section) (realm.Realm, []*realm.Client) {
 	readLocales(s, &r)
 	r.Brand = readBrand(s.sub("brand"), r.Name, r.Locales)
 	d := realm.Defaults(r.Kind)
-	r.Lifetimes = readLifetimes(s.sub("lifetimes"), d.Lifetimes)
+	r.Lifetimes = readLifetimes(s.sub("lifetimes"), d.Lifetimes, r.Kind)
+	r.Factors = readFactors(s.sub("second_factor"), d.Factors, r.Kind)
+	shortest := 15
+	if r.Factors.Required == realm.SecondFactorEveryone {
+		shortest = 8 // NIST SP 800-63B-4 §3.1.1.2
+	}
 	pw := s.sub("password")
-	r.Password.MinLength = pw.number("min_length", d.Password.MinLength, 15, 64)
+	r.Password.MinLength = pw.number("min_length", d.Password.MinLength, shortest, 64)
 	pw.done()
 	r.Recovery = readRecovery(s.sub("recovery"), d.Recovery)
 	r.SignIn = readSignIn(s.sub("sign_in"), d.SignIn)
+	r.Staff = readStaff(s.sub("staff"), d.Staff)
 	r.OAuth = c.readOAuth(s.sub("oauth"), d.OAuth, r.Name)
 
 	c.readTestPeople(s, r)
@@ -173,8 +179,9 @@ func readLocales(s *section, r *realm.Realm) {
 
 // readLifetimes lets most lifetimes only be lowered: the defaults are the
 // longest that the rules for health data and for tokens allow.
-func readLifetimes(s *section, d realm.Lifetimes) realm.Lifetimes {
+func readLifetimes(s *section, d realm.Lifetimes, kind realm.Kind) realm.Lifetimes {
 	defer s.done()
+	keep := s.kept(kind)
 	l := realm.Lifetimes{
 		Code:             s.duration("code", d.Code, 10*time.Second, realm.MaxCode),
 		AccessToken:      s.duration("access_token", d.AccessToken, 30*time.Second, realm.MaxAccessToken),
@@ -188,6 +195,9 @@ func readLifetimes(s *section, d realm.Lifetimes) realm.Lifetimes {
 		Interaction:      s.duration("interaction", d.Interaction, 5*time.Minute, 2*time.Hour),
 		Reauthentication: s.duration("reauthentication", d.Reauthentication, 30*time.Second, d.Reauthentication),
 		StaffAction:      s.duration("staff_action", d.StaffAction, 30*time.Second, d.StaffAction),
+		EmailLink:        s.duration("email_link", d.EmailLink, 10*time.Minute, 7*day),
+		FreezeLink:       s.duration("freeze_link", d.FreezeLink, time.Hour, 30*day),
+		KeptSession:      keep.v,
 	}
 	for _, pair := range []struct {
 		inner, outer string
@@ -204,6 +214,41 @@ func readLifetimes(s *section, d realm.Lifetimes) realm.Lifetimes {
 	return l
 }
 
+// kept is how long a browser stays signed in that asks for it. Only a realm for
+// patients may offer that: staff see the records of many people.
+func (s *section) kept(kind realm.Kind) field[time.Duration] {
+	e, there := s.entries["kept_session"]
+	f := field[time.Duration]{mark: e.mark, v: s.duration("kept_session", 0, 0, 90*day), set: there}
+	if f.v > 0 && kind != realm.Patient {
+		f.bad("staff cannot be kept signed in", "remove kept_session: it is for realms of the kind patient")
+	}
+	return f
+}
+
+func readFactors(s *section, d realm.SecondFactorPolicy, kind realm.Kind) realm.SecondFactorPolicy {
+	defer s.done()
+	p := realm.SecondFactorPolicy{
+		Grace:             s.duration("grace", d.Grace, 0, 90*day),
+		TriesPerSignIn:    s.number("tries_per_sign_in", d.TriesPerSignIn, 1, d.TriesPerSignIn),
+		TriesPerDay:       s.number("tries_per_day", d.TriesPerDay, 1, d.TriesPerDay),
+		PasskeysPerPerson: s.number("passkeys_per_person", d.PasskeysPerPerson, 1, 50),
+	}
+	if required := s.choice("required", "nobody", "nobody", "roles", "everyone"); required != "nobody" {
+		p.Required = required
+	}
+	at := s.entries["roles"]
+	p.Roles = s.someOf("roles", realm.StaffRoles, "roles there are")
+	switch {
+	case p.Required == realm.SecondFactorRoles && kind != realm.Practice:
+		s.bad("only staff have roles, and this realm is for patients", "set required to nobody or everyone")
+	case p.Required == realm.SecondFactorRoles && len(p.Roles) == 0:
+		s.bad("no role is named", "list them under roles: "+strings.Join(realm.StaffRoles, ", "))
+	case p.Required != realm.SecondFactorRoles && len(p.Roles) > 0:
+		at.bad("roles are named, but the second factor is not required by role", "set required to roles, or remove the list")
+	}
+	return p
+}
+
 func readRecovery(s *section, d realm.RecoveryPolicy) realm.RecoveryPolicy {
 	defer s.done()
 	return realm.RecoveryPolicy{
@@ -212,6 +257,12 @@ func readRecovery(s *section, d realm.RecoveryPolicy) realm.RecoveryPolicy {
 		AnswerLock:                s.duration("answer_lock", d.AnswerLock, time.Hour, 30*day),
 		AbsorbRepeats:             s.duration("absorb_repeats", d.AbsorbRepeats, 0, time.Hour),
 		LinksPerDay:               s.number("links_per_day", d.LinksPerDay, 1, 100),
+		StaffLinksPerDay:          s.number("staff_links_per_day", d.StaffLinksPerDay, 1, 100),
+		InvitationsPerDay:         s.number("invitations_per_day", d.InvitationsPerDay, 1, 100),
+		EmailChangesPerDay:        s.number("email_changes_per_day", d.EmailChangesPerDay, 1, 100),
+		FreezesPerNetworkPerHour:  s.number("freezes_per_network_per_hour", d.FreezesPerNetworkPerHour, 1, 10000),
+		QuestionChangesPerHour:    s.number("question_changes_per_hour", d.QuestionChangesPerHour, 1, 1000),
+		RecentEmailChange:         s.duration("recent_email_change", d.RecentEmailChange, d.RecentEmailChange, 90*day),
 		RequestsPerNetworkPerHour: s.number("requests_per_network_per_hour", d.RequestsPerNetworkPerHour, 1, 10000),
 		RealmRequestsPerHour:      s.number("realm_requests_per_hour", d.RealmRequestsPerHour, 1, 1000000),
 	}
@@ -225,6 +276,22 @@ func readSignIn(s *section, d realm.SignInPolicy) realm.SignInPolicy {
 		MaxDelay:           s.duration("max_delay", d.MaxDelay, time.Minute, 24*time.Hour),
 		DisableAtFailures:  s.number("disable_at_failures", d.DisableAtFailures, 10, d.DisableAtFailures),
 		AttemptsPerNetwork: s.number("attempts_per_network_per_hour", d.AttemptsPerNetwork, 10, 1000000),
+
+		ForgetFailures:      s.duration("forget_failures", d.ForgetFailures, time.Hour, 30*day),
+		ForgetStreak:        s.duration("forget_streak", d.ForgetStreak, 30*day, 730*day),
+		NewDevicesPerDay:    s.number("new_devices_per_day", d.NewDevicesPerDay, 1, 50),
+		KnownDevice:         s.duration("known_device", d.KnownDevice, day, 400*day), // browsers keep no cookie longer
+		InteractionsPerHour: s.number("interactions_per_network_per_hour", d.InteractionsPerHour, 10, 1000000),
+	}
+}
+
+func readStaff(s *section, d realm.StaffPolicy) realm.StaffPolicy {
+	defer s.done()
+	return realm.StaffPolicy{
+		LooksPerMinute: s.number("looks_per_minute", d.LooksPerMinute, 10, 10000),
+		ChangesPerHour: s.number("changes_per_hour", d.ChangesPerHour, 1, 10000),
+
+		InvitationsPerDay: s.number("invitations_per_day", d.InvitationsPerDay, 1, 10000),
 	}
 }
 

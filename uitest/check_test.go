@@ -1,6 +1,7 @@
 package uitest
 
 import (
+	"context"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
 
@@ -18,6 +20,9 @@ var axeSource string
 
 //go:embed testdata/check.js
 var checkSource string
+
+//go:embed testdata/colours.js
+var coloursSource string
 
 // axeRun asks for every WCAG 2.2 AA rule and the best practices, and returns
 // what is wrong in few words.
@@ -51,11 +56,11 @@ func (p *page) runAxe(script string) ([]string, error) {
 
 // structure returns what check.js finds.
 func (p *page) structure() ([]string, error) {
-	want, err := json.Marshal(map[string]any{"lang": p.lang, "keys": localeKeys()})
+	want, err := json.Marshal(map[string]any{"lang": p.langHere(), "keys": localeKeys()})
 	if err != nil {
 		return nil, err
 	}
-	return value[[]string](p, checkSource+"("+string(want)+")")
+	return value[[]string](p, "(() => {"+coloursSource+"return ("+checkSource+")})()("+string(want)+")")
 }
 
 // sideways is true when something is wider than the window.
@@ -113,26 +118,77 @@ func (p *page) narrow() ([]string, error) {
 	return []string{"scrolls sideways at 320 px: " + text}, err
 }
 
-// check holds the page that is shown to the bar, and keeps a picture of it.
+// check holds the page that is shown to the bar, and keeps pictures of it: as
+// the person of the journey sees it, and in the full matrix in both colour
+// schemes on a phone and at a desk. The languages come from the households.
 func (p *page) check(step string) {
 	p.t.Helper()
-	p.screenshot(step)
-	looks := []func() ([]string, error){p.structure, p.axe, p.reflow}
-	if p.quick {
-		looks = looks[:1]
-	}
 	var problems []string
-	for _, look := range looks {
-		found, err := look()
-		if err != nil {
-			p.fatalf("%s: check: %v", step, err)
+	look := func(looks ...func() ([]string, error)) {
+		p.t.Helper()
+		for _, each := range looks {
+			found, err := each()
+			if err != nil {
+				p.fatalf("%s: check: %v", step, err)
+			}
+			problems = append(problems, found...)
 		}
-		problems = append(problems, found...)
+	}
+	if p.quick {
+		look(p.structure)
+	} else {
+		p.screenshot(step)
+		look(p.structure, p.axe, p.reflow)
+		if fullMatrix {
+			for _, other := range p.profile.others() {
+				look(func() ([]string, error) { return p.seenBy(other, step) })
+			}
+		}
+		if fullMatrix || p.walked {
+			look(p.walk)
+		}
 	}
 	problems = append(problems, p.console()...)
 	for _, problem := range problems {
 		p.t.Errorf("%s (%s): %s", step, p.address(), problem)
 	}
+}
+
+// fullMatrix is the nightly run: every page in both schemes and at both sizes,
+// walked through by keyboard, and one household that owns no mouse.
+var fullMatrix = os.Getenv("UITEST_MATRIX") == "full"
+
+// others are the devices that the person does not hold.
+func (pr profile) others() []profile {
+	var all []profile
+	for _, each := range []profile{phoneLight, phoneDark, desktopLight, desktopDark} {
+		if each.lang = pr.lang; each.width != pr.width || each.dark != pr.dark {
+			all = append(all, each)
+		}
+	}
+	return all
+}
+
+// seenBy looks at the page that is shown as on another device.
+func (p *page) seenBy(other profile, step string) (problems []string, err error) {
+	own := p.profile
+	defer func() {
+		p.profile = own
+		err = errors.Join(err, p.becomes(own))
+	}()
+	p.profile = other
+	if err := p.becomes(other); err != nil {
+		return nil, err
+	}
+	p.screenshot(step)
+	for _, look := range []func() ([]string, error){p.structure, p.axe, p.reflow} {
+		found, err := look()
+		if err != nil {
+			return nil, err
+		}
+		problems = append(problems, found...)
+	}
+	return prefixed(other.size()+": ", problems), nil
 }
 
 // screenshot keeps a picture of the whole page.
@@ -141,15 +197,18 @@ func (p *page) screenshot(step string) {
 	if p.quick {
 		return
 	}
-	picture, err := runIn(p, chromedp.FullScreenshot(100))
+	yes := true
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	picture, err := chromedp.Call(ctx, cdppage.CaptureScreenshot, cdppage.CaptureScreenshotParams{CaptureBeyondViewport: &yes, OptimizeForSpeed: &yes})
 	if err != nil {
 		p.fatalf("%s: screenshot: %v", step, err)
 	}
 	if err := os.MkdirAll("screenshots", 0o755); err != nil {
 		p.t.Fatal(err)
 	}
-	file := fmt.Sprintf("%s.%s.%s.%s.png", p.journey, step, p.lang, p.profile.size())
-	if err := os.WriteFile(filepath.Join("screenshots", file), picture, 0o644); err != nil {
+	file := fmt.Sprintf("%s.%s.%s.%s.png", p.journey, step, p.langHere(), p.profile.size())
+	if err := os.WriteFile(filepath.Join("screenshots", file), picture.Data, 0o644); err != nil {
 		p.t.Fatal(err)
 	}
 }

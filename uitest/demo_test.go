@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/portico-id/portico/internal/database"
 	"github.com/portico-id/portico/internal/database/dbtest"
 )
 
@@ -35,6 +36,7 @@ type demo struct {
 	facts
 	engine  engine
 	mailbox string // base address
+	data    string // folder of the database, "" on PostgreSQL
 
 	mu        sync.Mutex
 	passwords map[string]string // realm and email to the password of now
@@ -86,23 +88,25 @@ type message struct {
 }
 
 // startDemo runs a demo for the length of a test.
-func startDemo(t *testing.T, e engine) *demo {
+func startDemo(t *testing.T, e engine, more ...string) *demo {
 	t.Helper()
 	bin, err := demoBinary()
 	if err != nil {
 		t.Fatal(err)
 	}
 	ports := freePorts(t, 6)
-	args := []string{"-host", "localhost"}
+	args := append([]string{"-host", "localhost"}, more...)
 	for i, name := range []string{"port", "patient-port", "practice-port", "mailbox-port", "smtp-port", "private-port"} {
 		args = append(args, "-"+name, strconv.Itoa(ports[i]))
 	}
+	var data string
 	if e == postgres {
 		args = append(args, "-dsn", dbtest.PostgresURL(t))
 	} else {
-		args = append(args, "-data", t.TempDir())
+		data = t.TempDir()
+		args = append(args, "-data", data)
 	}
-	d := &demo{engine: e, mailbox: fmt.Sprintf("http://localhost:%d", ports[3]), passwords: map[string]string{}}
+	d := &demo{engine: e, data: data, mailbox: fmt.Sprintf("http://localhost:%d", ports[3]), passwords: map[string]string{}}
 	var output lockedBuffer
 	process := exec.Command(bin, args...)
 	process.Stdout, process.Stderr = &output, &output
@@ -210,6 +214,20 @@ func (d *demo) person(t *testing.T, realm, email string) person {
 	return person{}
 }
 
+// exec changes something in the demo's database that would take days, or a
+// second member of staff, to change by itself.
+func (d *demo) exec(t *testing.T, query string, args ...any) {
+	t.Helper()
+	db, err := database.Open(t.Context(), "sqlite:"+filepath.Join(d.data, "portico.db"), database.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if n, err := db.Exec(t.Context(), query, args...); err != nil || n == 0 {
+		t.Fatalf("%s: %d rows, %v", query, n, err)
+	}
+}
+
 // changed notes a person's new password.
 func (d *demo) changed(realm, email, password string) {
 	d.mu.Lock()
@@ -272,6 +290,21 @@ func (m message) link(t *testing.T, path string) string {
 		t.Fatalf("the mail %q has %d links to %s:\n%s", m.Subject, len(found), path, m.Text)
 	}
 	return found[0]
+}
+
+// newest waits for a mail to an address about something and returns the newest.
+func (d *demo) newest(t *testing.T, to, about string) message {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		if got := d.mails(t, to, about); len(got) > 0 {
+			return got[0]
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no mail about %q came to %s", about, to)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 // scan does what mail scanners do to a link: three requests that must change

@@ -10,12 +10,20 @@
 //     its mails;
 //   - page_test.go drives a tab the way a person would: by what is written on
 //     links and buttons, with real clicks and keys;
+//   - keyboard_test.go does the same without a mouse, and tabs through whole
+//     pages;
 //   - wait_test.go waits for the page that must come and reads what it says;
 //   - check_test.go holds every page to the bar: axe without a violation,
-//     one main and one h1, ids that exist once, no sideways scrolling, nothing
-//     in the console;
+//     one main and one h1, ids that exist once, no sideways scrolling at 320 px,
+//     with text at 200 % and with wide spacing, nothing in the console;
 //   - selftest_test.go seeds defects and shows that the checks see them;
 //   - the other files are the journeys.
+//
+// Two households live the journeys: one reads English on a light phone, one
+// Spanish at a dark desk; their practices are the other way round. With
+// UITEST_MATRIX=full (make uitest-full, nightly) every page is also checked in
+// both colour schemes at both sizes and walked through by keyboard, and whoever
+// sits at a desk owns no mouse.
 //
 // Each page is also kept as a picture in screenshots/, named
 // journey.step.language.size.png, because broken words pass every check: look

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -54,6 +55,11 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer stop()
+	// A journey waits more than it computes: for pages, mails, hashes.
+	flag.Parse()
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+		_ = flag.Set("test.parallel", "4") // a number is always right
+	}
 	return m.Run()
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -38,7 +40,7 @@ type profile struct {
 
 var (
 	phoneLight   = profile{name: "phone", width: 390, height: 844, lang: "en", phone: true}
-	phoneDark    = profile{name: "phone-dark", width: 390, height: 844, lang: "en", phone: true, dark: true}
+	phoneDark    = profile{name: "phone-dark-es", width: 390, height: 844, lang: "es", phone: true, dark: true}
 	desktopLight = profile{name: "desktop", width: 1280, height: 800, lang: "en"}
 	desktopDark  = profile{name: "desktop-dark-es", width: 1280, height: 800, lang: "es", dark: true}
 )
@@ -55,13 +57,17 @@ type logLine struct{ text, url string }
 
 // page is one tab in a browser context of its own.
 type page struct {
-	t       *testing.T
-	ctx     context.Context
-	journey string
-	profile profile
-	lang    string // the language the pages must have
-	scripts bool   // whether pages may run scripts
-	quick   bool   // look at each page's structure only
+	t             *testing.T
+	ctx           context.Context
+	journey       string
+	profile       profile
+	lang          string                   // the language the pages must have
+	scripts       bool                     // whether pages may run scripts
+	quick         bool                     // look at each page's structure only
+	walked        bool                     // tab through each page, in the full matrix all are
+	hands         bool                     // whether there is a mouse or a thumb; else all is done by keyboard
+	authenticator webauthn.AuthenticatorID // of the device, see withAuthenticator
+	english       string                   // addresses below it are in English whatever the person reads
 
 	mu        sync.Mutex
 	logged    []logLine
@@ -76,17 +82,13 @@ func open(t *testing.T, journey string, pr profile) *page {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
-	p := &page{t: t, ctx: ctx, journey: journey, profile: pr, lang: pr.lang, scripts: true, documents: map[string]bool{}}
+	p := &page{t: t, ctx: ctx, journey: journey, profile: pr, lang: pr.lang, scripts: true, hands: true, documents: map[string]bool{}}
 	// The first call opens the tab and must have no time limit: the tab lives as long as it.
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("open a tab: %v", err)
 	}
 	if err := chromedp.Listen(ctx, p.listen); err != nil {
 		t.Fatalf("listen to the tab: %v", err)
-	}
-	scheme := "light"
-	if pr.dark {
-		scheme = "dark"
 	}
 	agent, err := value[string](p, "navigator.userAgent")
 	if err != nil {
@@ -95,16 +97,25 @@ func open(t *testing.T, journey string, pr profile) *page {
 	agent = strings.Replace(agent, "HeadlessChrome", "Chrome", 1)
 	languages := map[string]string{"en": "en-US,en", "es": "es-US,es"}[pr.lang]
 	if err := p.do(
-		call(emulation.SetEmulatedMedia.Method, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}}),
 		call(emulation.SetUserAgentOverride.Method, emulation.SetUserAgentOverrideParams{UserAgent: agent, AcceptLanguage: languages}),
 	); err != nil {
 		t.Fatalf("prepare the tab: %v", err)
 	}
-	if err := p.resize(pr.width, pr.height); err != nil {
+	if err := p.becomes(pr); err != nil {
 		t.Fatalf("prepare the tab: %v", err)
 	}
 	return p
+}
+
+// becomes makes the tab one of this device.
+func (p *page) becomes(pr profile) error {
+	scheme := "light"
+	if pr.dark {
+		scheme = "dark"
+	}
+	return errors.Join(p.do(call(emulation.SetEmulatedMedia.Method, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}})),
+		p.resize(pr.width, pr.height))
 }
 
 // open opens a tab for a journey through the demo. Both engines show the same
@@ -113,6 +124,8 @@ func (d *demo) open(t *testing.T, journey string, pr profile) *page {
 	t.Helper()
 	p := open(t, journey, pr)
 	p.quick = d.engine != sqlite
+	p.hands = !fullMatrix || pr.phone
+	p.english = d.Realms["practice"].Portal
 	return p
 }
 
@@ -250,6 +263,10 @@ func (p *page) press(name string) {
 	if at.Problem != "" {
 		p.fatalf("%s", at.Problem)
 	}
+	if !p.hands {
+		p.pressKeys(name)
+		return
+	}
 	p.must(chromedp.MouseClickXY(at.X, at.Y))
 }
 
@@ -278,8 +295,13 @@ func (p *page) fill(id, text string) {
 	if at.Problem != "" {
 		p.fatalf("%s", at.Problem)
 	}
-	p.must(chromedp.MouseClickXY(at.X, at.Y),
-		chromedp.Evaluate[chromedp.Void]("document.activeElement.select()"))
+	if p.hands {
+		p.must(chromedp.MouseClickXY(at.X, at.Y),
+			chromedp.Evaluate[chromedp.Void]("document.activeElement.select()"))
+	} else {
+		p.tabTo("the field "+id, "el.id === "+quoted(id)+" || el.name === "+quoted(id))
+		p.must(selectAll())
+	}
 	if text == "" {
 		p.must(chromedp.KeyEvent(kb.Delete))
 	} else {
@@ -293,6 +315,10 @@ func (p *page) fill(id, text string) {
 // choose selects an option of a <select> by its value.
 func (p *page) choose(id, option string) {
 	p.t.Helper()
+	if !p.hands {
+		p.chooseByKeys(id, option)
+		return
+	}
 	ok, err := value[bool](p, fmt.Sprintf(`(() => { const el = document.getElementById(%q); if (!el) return false; el.value = %q; return el.value === %q })()`, id, option, option))
 	if err != nil || !ok {
 		p.fatalf("choose %s in %s: %v", option, id, err)
@@ -307,46 +333,6 @@ func (p *page) valueOf(id string) string {
 		p.fatalf("read %s: %v", id, err)
 	}
 	return text
-}
-
-// keys presses keys, as on a keyboard.
-func (p *page) keys(text string) {
-	p.t.Helper()
-	p.must(chromedp.KeyEvent(text))
-}
-
-// enter presses Enter as a keyboard does: what the key does first, such as
-// following a link, keeps it from doing a second thing where the focus is then.
-func (p *page) enter() {
-	p.t.Helper()
-	key := input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: "Enter", Code: "Enter", Text: "\r", WindowsVirtualKeyCode: 13, NativeVirtualKeyCode: 13}
-	up := key
-	up.Type, up.Text = input.DispatchKeyEventTypeKeyUp, ""
-	p.must(call(input.DispatchKeyEvent.Method, key), call(input.DispatchKeyEvent.Method, up))
-}
-
-// tabTo presses Tab until what has the focus satisfies the condition, which
-// is a script about el. It fails when the focus cannot be seen.
-func (p *page) tabTo(what, condition string) {
-	p.t.Helper()
-	for range 40 {
-		p.keys(kb.Tab)
-		state, err := value[map[string]bool](p, `(el => {
-			const s = getComputedStyle(el);
-			return {there: !!(`+condition+`), seen: el === document.body || s.outlineStyle === "auto" || s.outlineStyle !== "none" && parseFloat(s.outlineWidth) >= 2 || s.boxShadow !== "none"};
-		})(document.activeElement)`)
-		if err != nil {
-			p.fatalf("tab to %s: %v", what, err)
-		}
-		if !state["seen"] {
-			name, _ := value[string](p, "document.activeElement.outerHTML.slice(0, 120)")
-			p.t.Errorf("the focus cannot be seen on %s (%s)", name, p.address())
-		}
-		if state["there"] {
-			return
-		}
-	}
-	p.fatalf("40 times Tab did not lead to %s", what)
 }
 
 func indent(text string) string {
@@ -365,6 +351,15 @@ func (p *page) say(key string, pairs ...string) string {
 		text = strings.ReplaceAll(text, "{"+pairs[i]+"}", pairs[i+1])
 	}
 	return text
+}
+
+// langHere is the language of the page that is shown: the Practice Portal's
+// own pages know English only.
+func (p *page) langHere() string {
+	if p.english != "" && strings.HasPrefix(p.address(), p.english) {
+		return "en"
+	}
+	return p.lang
 }
 
 // or returns the English or the Spanish words.
@@ -412,10 +407,6 @@ func (p *page) goHistory(by int64) {
 		p.fatalf("the history has no page %d of %d", to, len(history.Entries))
 	}
 	p.must(call(cdppage.NavigateToHistoryEntry.Method, cdppage.NavigateToHistoryEntryParams{EntryID: history.Entries[to].ID}))
-}
-
-func selectAll() chromedp.Action[chromedp.Void] {
-	return chromedp.KeyEvent("a", chromedp.KeyModifiers(kb.ModifierCtrl))
 }
 
 func quoted(text string) string {

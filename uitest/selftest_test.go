@@ -24,7 +24,11 @@ const goodPage = `<!doctype html>
 
 const goodStyle = `body{font:16px/24px sans-serif;color:#1b2530;background:#fff;margin:16px}
 input,button{min-height:48px;font:inherit;border:1px solid #6b7a89;max-width:100%}
-.grey{color:#bbb}.tiny{font-size:9px;line-height:10px;display:block}.wide{width:700px}.pale{border-color:#ddd}`
+:focus-visible{outline:3px solid #1b2530}.grey{color:#bbb}.tiny{font-size:9px;line-height:10px;display:block}.wide{width:700px}.pale{border-color:#ddd}
+.bare:focus-visible{outline:none}.faint:focus-visible{outline-color:#ddd}.thin:focus-visible{outline-width:1px}.sliver{display:inline-block;height:4px;width:4px;overflow:hidden}`
+
+// trapScript keeps the focus where it is.
+const trapScript = `document.getElementById("t").addEventListener("keydown", (event) => event.key === "Tab" && event.preventDefault());`
 
 // localPages serves pages by path, under the policy that the provider uses.
 func localPages(t *testing.T, pages map[string]string) string {
@@ -34,6 +38,11 @@ func localPages(t *testing.T, pages map[string]string) string {
 		if r.URL.Path == "/style.css" {
 			w.Header().Set("Content-Type", "text/css")
 			fmt.Fprint(w, goodStyle)
+			return
+		}
+		if r.URL.Path == "/trap.js" {
+			w.Header().Set("Content-Type", "text/javascript")
+			fmt.Fprint(w, trapScript)
 			return
 		}
 		content, ok := pages[r.URL.Path]
@@ -68,6 +77,12 @@ func TestTheChecksSeeSeededDefects(t *testing.T) {
 		{"/lost-password-form", `<form method="post" novalidate><label for="p">P</label> <input id="p" type="password"><button>Go</button></form>`, "console: [DOM]"},
 		{"/unfilled", `<p>Works until {until}.</p>`, `the page says "{until}"`},
 		{"/silent-error", `<p><label for="d">D</label> <input id="d" aria-invalid="true"></p>`, "is invalid and not described"},
+		{"/no-focus", `<p><a class="bare" href="/good">Somewhere else</a></p>`, "by keyboard: the focus cannot be seen on a"},
+		{"/thin-focus", `<p><a class="thin" href="/good">Somewhere else</a></p>`, "its outline is 1 px"},
+		{"/faint-focus", `<p><a class="faint" href="/good">Somewhere else</a></p>`, "its outline has 1."},
+		{"/order", `<p><a tabindex="1" href="/good">First of all</a></p>`, "axe: tabindex at"},
+		{"/trap", `<p><button id="t">Stay</button> <a href="/good">Go on</a></p><script src="/trap.js" defer></script>`, "by keyboard: Tab leads to nothing"},
+		{"/sliver", `<p><a class="sliver" href="/good">Somewhere else</a></p>`, "has the focus and is 4 by 4 px"},
 		{"/broken-picture", `<img alt="A door" src="/missing.png">`, "console: Failed to load resource"},
 	}
 	pages := map[string]string{}
@@ -80,7 +95,7 @@ func TestTheChecksSeeSeededDefects(t *testing.T) {
 		p.visit(site + d.path)
 		p.await(d.path, "Sign in", "")
 		var found []string
-		for _, look := range []func() ([]string, error){p.structure, p.axe, p.reflow} {
+		for _, look := range []func() ([]string, error){p.structure, p.axe, p.reflow, p.walk} {
 			problems, err := look()
 			if err != nil {
 				t.Fatalf("%s: %v", d.path, err)

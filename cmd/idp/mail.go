@@ -205,13 +205,14 @@ func inventedLetter(r *realm.Realm, kind mail.Kind, lang string) mail.Letter {
 	switch kind {
 	case mail.Invite:
 		path, lifetime = "/activate/", r.Lifetimes.Invitation
-	case mail.VerifyEmail:
-		path = "/email/"
+	case mail.VerifyEmail, mail.EmailChangeAsked:
+		path, lifetime = "/email/", r.Lifetimes.EmailLink
 	}
 	return mail.Letter{Realm: r, Kind: kind, To: "maria.gonzalez@example.test", Locale: lang, Data: map[string]string{
 		"link": r.URL(path + token), "until": sent.Add(lifetime).Format(time.RFC3339), "when": sent.Format(time.RFC3339),
 		"device": "Firefox on Android", "practice": "Riverside Pediatrics", "practice_phone": "(555) 010-0199",
-		"inviter": "Riverside Pediatrics", "new_masked": "m•••@example.test",
+		"inviter": "Riverside Pediatrics", "new_masked": "m•••@example.test", "masked": "m•••@example.test",
+		"freeze": r.URL("/freeze/" + token), "what": "passkey_added",
 	}}
 }
 

@@ -77,6 +77,13 @@ Ends with 0 when the configuration can be served, with 2 when it cannot.`,
 		if err := server.Check(cmd.Context(), cfg); err != nil {
 			return err
 		}
+		more, err := server.Warnings(cfg)
+		if err != nil {
+			return err
+		}
+		for _, w := range more {
+			fmt.Fprintln(out, "warning:", w)
+		}
 		for _, r := range cfg.Realms() {
 			fmt.Fprintf(out, "realm %s: %s, %d clients\n", r.Name, r.Issuer, len(r.Clients()))
 		}

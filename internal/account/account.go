@@ -3,6 +3,8 @@ package account
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,6 +36,9 @@ var (
 	ErrVersion = errors.New("the account has changed in the meantime")
 	// ErrState says that an account is not in the state an action needs.
 	ErrState = errors.New("the account is not in the right state")
+	// ErrFrozen says that somebody has said "this wasn't me" and the practice
+	// has not helped yet. It is an ErrState.
+	ErrFrozen = fmt.Errorf("%w: it is frozen", ErrState)
 	// ErrInvitation says that an invitation is unknown, expired, used or replaced.
 	ErrInvitation = errors.New("the invitation does not work any more")
 	// ErrQuestion says that a question is not one of the list.
@@ -65,6 +70,8 @@ type Account struct {
 
 	EmailChangedAt      *time.Time
 	RecoveryLockedUntil *time.Time
+	FrozenAt            *time.Time // since when nobody gets in until the practice has helped
+	FrozenNoticeAt      *time.Time // when the notice was sent whose link froze it: what is newer is not trusted
 	LastSignedInAt      *time.Time
 	CreatedAt           time.Time
 	UpdatedAt           time.Time
@@ -122,6 +129,17 @@ type By struct {
 	Reason     string // what the actor gave as a reason
 }
 
+// Details adds to those of an event on which device it happened, for the
+// person's history.
+func (b By) Details(details map[string]any) map[string]any {
+	if b.Device == "" {
+		return details
+	}
+	all := map[string]any{"device": b.Device}
+	maps.Copy(all, details)
+	return all
+}
+
 // Why names the journey on which a password is set.
 type Why string
 
@@ -142,7 +160,7 @@ type Reason struct {
 // the audit trail.
 type Refusal struct {
 	AccountID uuid.UUID // uuid.Nil for an unknown address
-	Why       string    // "unknown", "no_password", "not_active", "wrong_password"
+	Why       string    // "unknown", "no_password", "not_active", "frozen", "wrong_password"
 }
 
 // Error says no more than ErrCredentials.

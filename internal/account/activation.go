@@ -123,7 +123,8 @@ func (h *Handler) activationPassword(c *gin.Context) error {
 	return nil
 }
 
-// questionView is templates/pages/account/activation_question.html.
+// questionView is templates/pages/account/activation_question.html, and
+// question.html.
 type questionView struct {
 	Form      web.Form
 	Questions []web.Option
@@ -142,11 +143,7 @@ func (h *Handler) activationQuestionPage(c *gin.Context) error {
 }
 
 func (h *Handler) showActivationQuestion(c *gin.Context, status int, f web.Form) error {
-	view := questionView{Form: f, Questions: []web.Option{{Text: h.service.catalog.T(web.Lang(c), "activation.question.choose")}}}
-	for _, key := range Questions() {
-		view.Questions = append(view.Questions, web.Option{Value: key, Text: h.service.catalog.T(web.Lang(c), QuestionSentence(key))})
-	}
-	return h.pages.Render(c, status, "account/activation_question.html", view)
+	return h.pages.Render(c, status, "account/activation_question.html", questionView{Form: f, Questions: h.questionOptions(c)})
 }
 
 func (h *Handler) activationQuestion(c *gin.Context) error {
@@ -165,15 +162,7 @@ func (h *Handler) activationQuestion(c *gin.Context) error {
 	case errors.Is(err, errStep):
 		c.Redirect(http.StatusSeeOther, r.Path+"/activation/password")
 		return nil
-	case errors.Is(err, ErrQuestion):
-		f.Add("question", "question.error.choose")
-	case errors.Is(err, ErrAnswerEmpty):
-		f.Add("answer", "question.error.empty")
-	case errors.Is(err, ErrAnswerLong):
-		f.Add("answer", "question.error.long")
-	case errors.Is(err, ErrAnswerObvious):
-		f.Add("answer", "question.error.obvious")
-	default:
+	case !addAnswerProblem(&f, err):
 		return err
 	}
 	return h.showActivationQuestion(c, http.StatusUnprocessableEntity, f)

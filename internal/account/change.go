@@ -74,7 +74,7 @@ func (s *Service) confirm(ctx context.Context, r *realm.Realm, a Account, sessio
 
 func (s *Service) confirmFailed(ctx context.Context, r *realm.Realm, a Account, by By, why string) error {
 	return s.audit.Record(ctx, audit.Event{Realm: r.Name, Kind: "password.confirm_failed", Outcome: audit.Failure,
-		Severity: audit.Warning, Actor: by.Actor, Target: a.Actor(), IP: by.IP, Details: map[string]any{"why": why}})
+		Severity: audit.Warning, Actor: by.Actor, Target: a.Actor(), IP: by.IP, Details: by.Details(map[string]any{"why": why})})
 }
 
 // endGuessing ends a session in which too many wrong passwords were typed.
@@ -99,42 +99,42 @@ func (s *Service) endGuessing(ctx context.Context, r *realm.Realm, a Account, se
 }
 
 // ChangePassword replaces the password of a person who is signed in, in the
-// session named, and knows the current one. All sessions and grants end; the browser
-// gets the new session that is returned. It returns what confirm says,
+// session given, and knows the current one. All sessions and grants end; the
+// browser gets the new session that is returned, which is as strong as what was
+// proved just now: the password. It returns what confirm says,
 // *password.Problem or ErrSamePassword.
-func (s *Service) ChangePassword(ctx context.Context, r *realm.Realm, a Account, sessionID uuid.UUID, current, plain string, d session.Device, by By) (secret.Token, error) {
+func (s *Service) ChangePassword(ctx context.Context, r *realm.Realm, a Account, in session.Session, current, plain string, d session.Device, by By) (fresh session.Session, token secret.Token, err error) {
 	if err := s.CheckPassword(r, a, plain); err != nil {
-		return secret.Token{}, err
+		return session.Session{}, secret.Token{}, err
 	}
-	if err := s.confirm(ctx, r, a, sessionID, current, by); err != nil {
-		return secret.Token{}, err
+	if err := s.confirm(ctx, r, a, in.ID, current, by); err != nil {
+		return session.Session{}, secret.Token{}, err
 	}
 	if current == plain {
-		return secret.Token{}, ErrSamePassword
+		return session.Session{}, secret.Token{}, ErrSamePassword
 	}
 	hash, err := s.HashPassword(ctx, r, a, plain)
 	if err != nil {
-		return secret.Token{}, err
+		return session.Session{}, secret.Token{}, err
 	}
-	var token secret.Token
+	how := PasswordMethod
+	how.Keep = in.Kept
 	err = s.db.InTx(ctx, func(ctx context.Context) error {
 		now, err := s.Lock(ctx, r.Name, a.ID)
 		if err != nil {
 			return err
 		}
-		// Between the check and here somebody may have changed the password
-		// or closed the account; then what was proved is worth nothing.
-		if now.CredentialVersion != a.CredentialVersion || now.State != Active {
+		if !Unchanged(now, a) {
 			return ErrCredentials
 		}
 		if err := s.ReplacePassword(ctx, r, a.ID, hash, Reason{Why: Change, By: by}); err != nil {
 			return err
 		}
-		_, token, err = s.sessions.Start(ctx, r, a.ID, d, PasswordMethod)
+		fresh, token, err = s.sessions.Start(ctx, r, a.ID, d, how)
 		return err
 	})
 	if err != nil {
-		return secret.Token{}, fmt.Errorf("change password: %w", err)
+		return session.Session{}, secret.Token{}, fmt.Errorf("change password: %w", err)
 	}
-	return token, nil
+	return fresh, token, nil
 }

@@ -2,6 +2,7 @@ package account
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
@@ -18,20 +19,39 @@ type passwordView struct {
 }
 
 func (h *Handler) changePasswordPage(c *gin.Context) error {
-	v, ok, err := h.signedIn(c, "/account/password")
+	v, ok, err := h.protected(c, "/account/password")
 	if !ok {
+		return err
+	}
+	if ok, err := h.hasPassword(c, v); !ok {
 		return err
 	}
 	return h.showChangePassword(c, http.StatusOK, v, web.Form{})
 }
 
-func (h *Handler) showChangePassword(c *gin.Context, status int, v visit, f web.Form) error {
+// hasPassword sends whoever has no password to the way to one: the practice took
+// it away, and a passkey signed in. When ok is false the answer is written.
+func (h *Handler) hasPassword(c *gin.Context, v Visit) (ok bool, err error) {
+	hash, _, err := h.service.passwordHash(c.Request.Context(), v.Account.ID)
+	if err != nil {
+		return false, fmt.Errorf("find password: %w", err)
+	}
+	if hash == "" {
+		c.Redirect(http.StatusSeeOther, v.Realm.Path+"/forgot")
+	}
+	return hash != "", nil
+}
+
+func (h *Handler) showChangePassword(c *gin.Context, status int, v Visit, f web.Form) error {
 	return h.pages.Render(c, status, "account/password.html",
-		passwordView{Form: f, Username: v.account.LoginEmail, Min: v.realm.Password.MinLength})
+		passwordView{Form: f, Username: v.Account.LoginEmail, Min: v.Realm.Password.MinLength})
 }
 
 func (h *Handler) changePassword(c *gin.Context) error {
-	v, ok, err := h.signedIn(c, "/account/password")
+	v, ok, err := h.protected(c, "/account/password")
+	if ok {
+		v, ok, err = h.stillOpen(c, v, "/account/password")
+	}
 	if !ok {
 		return err
 	}
@@ -40,32 +60,20 @@ func (h *Handler) changePassword(c *gin.Context) error {
 	if current == "" {
 		f.Add("current-password", "password.error.empty")
 	}
-	CheckNewPassword(&f, h.service.CheckPassword(v.realm, v.account, plain), plain, c.PostForm("confirm-password"))
+	CheckNewPassword(&f, h.service.CheckPassword(v.Realm, v.Account, plain), plain, c.PostForm("confirm-password"))
 	if !f.OK() {
 		return h.showChangePassword(c, http.StatusUnprocessableEntity, v, f)
 	}
-	token, err := h.service.ChangePassword(c.Request.Context(), v.realm, v.account, v.session.ID, current, plain,
-		deviceOf(c), byPerson(c, v.account))
-	var slow *Throttled
-	var problem *password.Problem
+	s, token, err := h.service.ChangePassword(c.Request.Context(), v.Realm, v.Account, *v.Session, current, plain,
+		deviceOf(c), byPerson(c, v.Account))
 	switch {
 	case err == nil:
-		h.sessions.SetCookie(c, v.realm, token)
-		c.Redirect(http.StatusSeeOther, v.realm.Path+"/account?done=password")
+		h.sessions.StartCookie(c, v.Realm, s, token)
+		c.Redirect(http.StatusSeeOther, v.Realm.Path+"/account?done=password")
 		return nil
 	case errors.Is(err, errSessionOver):
-		h.sessions.ClearCookie(c, v.realm)
-		c.Redirect(http.StatusSeeOther, v.realm.Path+"/signin?return_to=/account/password")
-		return nil
-	case errors.As(err, &slow):
-		f.Add("current-password", "signin.error.slow_down", "n", slow.Minutes(), "minutes", slow.Minutes())
-	case errors.Is(err, ErrCredentials):
-		f.Add("current-password", "password.error.current")
-	case errors.Is(err, ErrSamePassword):
-		f.Add("new-password", "password.error.same")
-	case errors.As(err, &problem):
-		f.Add("new-password", problem.Key, problem.Args...)
-	default:
+		return h.sessionOver(c, v.Realm, "/account/password")
+	case !addConfirmProblem(&f, "current-password", err) && !addPasswordProblem(&f, err):
 		return err
 	}
 	return h.showChangePassword(c, http.StatusUnprocessableEntity, v, f)

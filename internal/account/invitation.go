@@ -19,7 +19,8 @@ import (
 
 // Invite mails an invited account the link with which its person chooses a
 // password and a security question. A newer invitation replaces older ones. It
-// joins the caller's transaction. ErrState when the account is not invited.
+// joins the caller's transaction. ErrState when the account is not invited, or
+// is frozen.
 func (s *Service) Invite(ctx context.Context, r *realm.Realm, accountID uuid.UUID, by By) error {
 	err := s.db.InTx(ctx, func(ctx context.Context) error {
 		a, err := s.Lock(ctx, r.Name, accountID)
@@ -28,6 +29,9 @@ func (s *Service) Invite(ctx context.Context, r *realm.Realm, accountID uuid.UUI
 		}
 		if a.State != Invited {
 			return ErrState
+		}
+		if a.FrozenAt != nil {
+			return ErrFrozen
 		}
 		if err := s.voidInvitations(ctx, a.ID); err != nil {
 			return err
@@ -53,7 +57,7 @@ func (s *Service) Invite(ctx context.Context, r *realm.Realm, accountID uuid.UUI
 			return fmt.Errorf("queue letter: %w", err)
 		}
 		return s.audit.Record(ctx, audit.Event{Realm: r.Name, Kind: "account.invited", Actor: by.Actor, Target: a.Actor(),
-			PracticeID: by.PracticeID, ClientID: by.ClientID, IP: by.IP})
+			PracticeID: by.PracticeID, ClientID: by.ClientID, IP: by.IP, Details: by.Details(nil)})
 	})
 	if err != nil {
 		return fmt.Errorf("invite: %w", err)
@@ -250,7 +254,7 @@ func (s *Service) activate(ctx context.Context, r *realm.Realm, flow secret.Toke
 		if err != nil {
 			return err
 		}
-		if a.State != Invited {
+		if a.State != Invited || a.FrozenAt != nil {
 			return ErrInvitation
 		}
 		if err := s.spendInvitation(ctx, inv.ID, a.LoginEmail); err != nil {
@@ -269,7 +273,7 @@ func (s *Service) activate(ctx context.Context, r *realm.Realm, flow secret.Toke
 			return fmt.Errorf("confirm email: %w", err)
 		}
 		return s.audit.Record(ctx, audit.Event{Realm: r.Name, Kind: "account.activated", Actor: by.Actor,
-			Target: by.Actor, ClientID: by.ClientID, IP: by.IP})
+			Target: by.Actor, ClientID: by.ClientID, IP: by.IP, Details: by.Details(nil)})
 	})
 	if err != nil {
 		return fmt.Errorf("activate: %w", err)
@@ -287,22 +291,31 @@ func (s *Service) spendInvitation(ctx context.Context, id uuid.UUID, email strin
 	return database.ExactlyOne(rows, err, ErrInvitation)
 }
 
-// keepInvitations is how long a spent or expired invitation stays.
-const keepInvitations = 90 * 24 * time.Hour
+// keepLinks is how long a spent or expired invitation, or change of the email,
+// stays.
+const keepLinks = 90 * 24 * time.Hour
 
-// CleanUp deletes what is over: walks at once, invitations after 90 days,
-// 1,000 at a time with a pause.
+// CleanUp deletes what is over: walks, ways from links and the links of notices
+// at once, invitations and changes of the email after 90 days, 1,000 at a time
+// with a pause.
 func (s *Service) CleanUp(ctx context.Context) error {
 	now := s.db.Now(ctx)
-	if err := s.db.InSteps(ctx, `
-		DELETE FROM activation_flows WHERE flow_hash IN (
-			SELECT flow_hash FROM activation_flows WHERE expires_at <= $1 ORDER BY expires_at LIMIT 1000)`, now); err != nil {
-		return fmt.Errorf("clean up activation flows: %w", err)
-	}
-	if err := s.db.InSteps(ctx, `
-		DELETE FROM invitations WHERE id IN (
-			SELECT id FROM invitations WHERE expires_at <= $1 ORDER BY expires_at LIMIT 1000)`, now.Add(-keepInvitations)); err != nil {
-		return fmt.Errorf("clean up invitations: %w", err)
+	for _, d := range []struct {
+		table, key string
+		before     time.Time
+	}{
+		{"activation_flows", "flow_hash", now},
+		{"email_change_flows", "flow_hash", now},
+		{"freeze_flows", "flow_hash", now},
+		{"freeze_links", "token_hash", now},
+		{"invitations", "id", now.Add(-keepLinks)},
+		{"email_changes", "id", now.Add(-keepLinks)},
+	} {
+		query := `DELETE FROM ` + d.table + ` WHERE ` + d.key + ` IN (SELECT ` + d.key + ` FROM ` + d.table +
+			` WHERE expires_at <= $1 ORDER BY expires_at LIMIT 1000)`
+		if err := s.db.InSteps(ctx, query, d.before); err != nil {
+			return fmt.Errorf("clean up %s: %w", d.table, err)
+		}
 	}
 	return nil
 }

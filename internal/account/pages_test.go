@@ -1,6 +1,7 @@
 package account_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -15,12 +16,19 @@ import (
 	"github.com/portico-id/portico/internal/account"
 	"github.com/portico-id/portico/internal/account/accounttest"
 	"github.com/portico-id/portico/internal/database/dbtest"
+	"github.com/portico-id/portico/internal/realm"
+	"github.com/portico-id/portico/internal/web"
 	"github.com/portico-id/portico/internal/web/webtest"
 )
 
 func mount(w *accounttest.World) func(g *gin.Engine) {
 	h := account.NewHandler(w.Pages, w.Accounts)
-	return func(g *gin.Engine) { h.Mount(g) }
+	return func(g *gin.Engine) {
+		h.Mount(g)
+		g.GET("/csrf", web.Handle(func(c *gin.Context) error { // see csrfOf
+			return w.Pages.Render(c, http.StatusOK, "account/freeze_link.html", struct{ Email string }{})
+		}))
+	}
 }
 
 func change(b *webtest.Browser, current, plain, confirm string) *webtest.Page {
@@ -56,6 +64,44 @@ func TestMyAccountShowsThePersonAndLinksWhatWorks(t *testing.T) {
 	if p := staff.Get("/account"); p.Status != http.StatusSeeOther {
 		t.Errorf("a session of another realm: %d", p.Status)
 	}
+}
+
+// seconds is a room that counts second factors.
+type seconds account.FactorSummary
+
+func (s seconds) Of(context.Context, uuid.UUID) (account.FactorSummary, error) {
+	return account.FactorSummary(s), nil
+}
+
+func (s seconds) RemoveSince(context.Context, *realm.Realm, uuid.UUID, time.Time, account.By) (bool, error) {
+	return false, nil
+}
+
+func TestMyAccountLeadsToEverythingThatCanBeChanged(t *testing.T) {
+	w := accounttest.New(t, dbtest.SQLite(t))
+	_, b := signedIn(w)
+	for text, path := range map[string]string{"Change Name": "/account/profile", "Change Language": "/account/language",
+		"Change Email": "/account/email", "Change password": "/account/password", "Change Security question": "/account/question",
+		"See Connected apps": "/account/apps", "See History": "/account/history"} {
+		if got := b.Get("/account").Link(text); got != "/patient"+path {
+			t.Errorf("%s leads to %q", text, got)
+		}
+	}
+	if p := b.Get("/account"); strings.Contains(p.Text(), "Second step") {
+		t.Error("a second step where none is offered")
+	}
+	for says, has := range map[string]seconds{
+		"Off. You sign in with your password alone.":           {RecoveryCodes: 3},
+		"On Authenticator app 2 passkeys 1 recovery code left": {TOTP: true, Passkeys: 2, RecoveryCodes: 1},
+		"On 1 passkey": {Passkeys: 1},
+	} {
+		w.Accounts.Connect(account.Peers{Grants: w.Grants, Tickets: w.Tickets, Factors: has})
+		p := b.Get("/account")
+		if p.Link("Change Second step") != "/patient/account/second-step" || !strings.Contains(p.Text(), "Second step "+says+" Change") {
+			t.Errorf("%q is not in %s", says, p.Text())
+		}
+	}
+	inSpanish(t, b, "/account", "My Account", "Mi cuenta")
 }
 
 func TestPasswordIsChangedByWhoKnowsTheCurrentOne(t *testing.T) {

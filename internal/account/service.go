@@ -2,7 +2,6 @@ package account
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -34,12 +33,34 @@ type Directory interface {
 	Reindex(ctx context.Context, accountID uuid.UUID) error
 }
 
+// FactorSummary is what an account can prove itself by besides its password.
+type FactorSummary struct {
+	TOTP                    bool
+	Passkeys, RecoveryCodes int
+}
+
+// Any reports whether there is a second factor at all. Recovery codes alone
+// are none.
+func (f FactorSummary) Any() bool { return f.TOTP || f.Passkeys > 0 }
+
+// Factors counts an account's second factors, and takes away those that somebody
+// else may have added. factor has it.
+type Factors interface {
+	Of(ctx context.Context, accountID uuid.UUID) (FactorSummary, error)
+	// RemoveSince joins the caller's transaction, in which the account is
+	// locked. It reports whether there was anything, and tells nobody.
+	RemoveSince(ctx context.Context, r *realm.Realm, accountID uuid.UUID, since time.Time, by By) (removed bool, err error)
+}
+
 // Peers are the rooms that have to hear when an account changes. All are
 // called in the transaction of the change.
 type Peers struct {
 	Grants    Grants
 	Tickets   Tickets
 	Directory Directory
+	Factors   Factors   // nil: none are offered
+	Apps      Apps      // nil: none are connected
+	Practices Practices // nil: practices are not named
 }
 
 // Deps is what a Service is made of.
@@ -77,12 +98,15 @@ func NewService(d Deps) *Service {
 func (s *Service) Connect(p Peers) { s.peers = p }
 
 // Create adds an account to a realm: invited, to be followed by Invite, or
-// active with a password, as imports do. It returns ErrEmail, ErrEmailTaken, a
-// *password.Problem, or what CheckQuestion says.
+// active with a password, as imports do. It returns ErrEmail, ErrEmailTaken,
+// ErrName, a *password.Problem, or what CheckQuestion says.
 func (s *Service) Create(ctx context.Context, r *realm.Realm, n New) (Account, error) {
 	email, err := NormalizeEmail(n.LoginEmail)
 	if err != nil {
 		return Account{}, err
+	}
+	if err := normalizeNames(&n.GivenName, &n.FamilyName, &n.Name); err != nil {
+		return Account{}, fmt.Errorf("create account: %w", err)
 	}
 	if n.ID == uuid.Nil {
 		n.ID = database.NewID()
@@ -148,95 +172,6 @@ func (s *Service) hashNew(ctx context.Context, r *realm.Realm, a Account, n New)
 	return hash, answerHash, err
 }
 
-// ChangeEmail gives an account another login email, in the caller's
-// transaction. version is the Version that the caller has read: ErrVersion
-// when the account has changed since. All sessions, grants, reset links and
-// invitations of the account end; the old and the new address are told.
-// ErrEmail and ErrEmailTaken are about the new address; after ErrEmailTaken
-// the transaction may be unusable, so let it fail.
-func (s *Service) ChangeEmail(ctx context.Context, r *realm.Realm, accountID uuid.UUID, version int64, newEmail string, by By) (Account, error) {
-	email, err := NormalizeEmail(newEmail)
-	if err != nil {
-		return Account{}, err
-	}
-	var a Account
-	err = s.db.InTx(ctx, func(ctx context.Context) error {
-		old, err := s.Lock(ctx, r.Name, accountID)
-		if err != nil {
-			return err
-		}
-		if old.Version != version {
-			return ErrVersion
-		}
-		if old.LoginEmail == email {
-			a = old
-			return nil
-		}
-		if err := s.storeEmail(ctx, r, old, email); err != nil {
-			return err
-		}
-		if err := s.endEverything(ctx, accountID, "email_changed"); err != nil {
-			return err
-		}
-		if s.peers.Directory != nil {
-			if err := s.peers.Directory.Reindex(ctx, accountID); err != nil {
-				return fmt.Errorf("reindex: %w", err)
-			}
-		}
-		if err := s.tellOfNewEmail(ctx, r, old, email, by); err != nil {
-			return fmt.Errorf("queue letters: %w", err)
-		}
-		if a, err = s.Find(ctx, r.Name, accountID); err != nil {
-			return err
-		}
-		return s.audit.Record(ctx, audit.Event{Realm: r.Name, Kind: "email.changed", Severity: audit.High,
-			Actor: by.Actor, Target: old.Actor(), PracticeID: by.PracticeID, ClientID: by.ClientID, IP: by.IP,
-			Details: map[string]any{"from": old.LoginEmail, "to": email, "reason": by.Reason}})
-	})
-	if err != nil {
-		return Account{}, fmt.Errorf("change email: %w", err)
-	}
-	return a, nil
-}
-
-func (s *Service) storeEmail(ctx context.Context, r *realm.Realm, old Account, email string) error {
-	// Asking first keeps PostgreSQL's transaction alive in the ordinary case.
-	switch _, err := s.FindByEmail(ctx, r.Name, email); {
-	case err == nil:
-		return ErrEmailTaken
-	case !errors.Is(err, ErrNotFound):
-		return err
-	}
-	now := s.db.Now(ctx)
-	_, err := s.db.Exec(ctx, `
-		UPDATE accounts SET login_email = $2, email_verified = $3, email_changed_at = $4,
-			credential_version = credential_version + 1, version = version + 1, updated_at = $4
-		WHERE id = $1`, old.ID, email, false, now)
-	if errors.Is(err, database.ErrUnique) {
-		return ErrEmailTaken
-	}
-	return err
-}
-
-func (s *Service) tellOfNewEmail(ctx context.Context, r *realm.Realm, old Account, email string, by By) error {
-	for _, l := range []struct {
-		kind mail.Kind
-		to   string
-	}{{mail.EmailChanged, old.LoginEmail}, {mail.EmailChangedNew, email}} {
-		_, err := s.outbox.Queue(ctx, mail.Letter{Realm: r, Kind: l.kind, To: l.to, Locale: s.localeOf(r, old),
-			AccountID: old.ID, NotAfter: s.db.Now(ctx).Add(noticeFor),
-			Data: map[string]string{"new_masked": MaskEmail(email), "when": s.db.Now(ctx).Format(time.RFC3339),
-				"practice": by.Practice, "practice_phone": by.Phone}})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// noticeFor is how long a notice is worth delivering.
-const noticeFor = 72 * time.Hour
-
 // Disable closes an account: nobody signs in, all sessions, grants and reset
 // links end. ErrState when it is closed already.
 func (s *Service) Disable(ctx context.Context, r *realm.Realm, accountID uuid.UUID, by By) error {
@@ -245,15 +180,20 @@ func (s *Service) Disable(ctx context.Context, r *realm.Realm, accountID uuid.UU
 	})
 }
 
-// Enable opens a closed account again: active when it has a password, invited
+// Enable opens a closed account again: active when it ever was, invited
 // otherwise. ErrState when it is not closed.
 func (s *Service) Enable(ctx context.Context, r *realm.Realm, accountID uuid.UUID, by By) error {
-	return s.switchState(ctx, r, accountID, []State{Disabled}, "account.enabled", by, func(ctx context.Context, _ Account) (State, error) {
+	return s.switchState(ctx, r, accountID, []State{Disabled}, "account.enabled", by, func(ctx context.Context, a Account) (State, error) {
+		// Unfreezing leaves an active account without a password, perhaps
+		// without an answer: an invitation would lead around the question.
 		hash, _, err := s.passwordHash(ctx, accountID)
-		if err != nil || hash == "" {
-			return Invited, err
+		if err != nil || hash != "" || a.LastSignedInAt != nil {
+			return Active, err
 		}
-		return Active, nil
+		if _, answer, err := s.findAnswer(ctx, accountID); err != nil || answer != "" {
+			return Active, err
+		}
+		return Invited, nil
 	})
 }
 
@@ -285,14 +225,17 @@ func (s *Service) switchState(ctx context.Context, r *realm.Realm, accountID uui
 }
 
 // endEverything ends all that an account has open. The order is the same
-// everywhere: account (locked by the caller), tickets, invitations, sessions,
-// grants.
+// everywhere: account (locked by the caller), tickets, invitations, changes of
+// the email, sessions, grants.
 func (s *Service) endEverything(ctx context.Context, accountID uuid.UUID, reason string) error {
 	if err := s.peers.Tickets.VoidAll(ctx, accountID, reason); err != nil {
 		return fmt.Errorf("void reset links: %w", err)
 	}
 	if err := s.voidInvitations(ctx, accountID); err != nil {
 		return fmt.Errorf("void invitations: %w", err)
+	}
+	if err := s.voidEmailChanges(ctx, accountID, "", reason); err != nil {
+		return fmt.Errorf("void email changes: %w", err)
 	}
 	if err := s.sessions.EndAll(ctx, accountID, uuid.Nil, reason); err != nil {
 		return err

@@ -13,15 +13,15 @@ import (
 )
 
 const columns = `id, realm, login_email, email_verified, state, given_name, family_name, name, locale,
-	profile, credential_version, version, email_changed_at, recovery_locked_until, last_signed_in_at,
-	created_at, updated_at`
+	profile, credential_version, version, email_changed_at, recovery_locked_until, frozen_at, frozen_notice_at,
+	last_signed_in_at, created_at, updated_at`
 
 type scanner interface{ Scan(targets ...any) error }
 
 func (a *Account) targets() []any {
 	return []any{&a.ID, &a.Realm, &a.LoginEmail, &a.EmailVerified, (*string)(&a.State), &a.GivenName, &a.FamilyName,
 		&a.Name, &a.Locale, &a.Profile, &a.CredentialVersion, &a.Version, &a.EmailChangedAt,
-		&a.RecoveryLockedUntil, &a.LastSignedInAt, &a.CreatedAt, &a.UpdatedAt}
+		&a.RecoveryLockedUntil, &a.FrozenAt, &a.FrozenNoticeAt, &a.LastSignedInAt, &a.CreatedAt, &a.UpdatedAt}
 }
 
 func scanAccount(row scanner) (Account, error) {
@@ -117,7 +117,7 @@ func (s *Service) findCredential(ctx context.Context, realm, email string) (cred
 
 const prefixed = `a.id, a.realm, a.login_email, a.email_verified, a.state, a.given_name, a.family_name,
 	a.name, a.locale, a.profile, a.credential_version, a.version, a.email_changed_at,
-	a.recovery_locked_until, a.last_signed_in_at, a.created_at, a.updated_at`
+	a.recovery_locked_until, a.frozen_at, a.frozen_notice_at, a.last_signed_in_at, a.created_at, a.updated_at`
 
 func (s *Service) passwordHash(ctx context.Context, accountID uuid.UUID) (hash string, changed time.Time, err error) {
 	err = s.db.QueryRow(ctx, `SELECT hash, changed_at FROM password_credentials WHERE account_id = $1`, accountID).
@@ -181,11 +181,11 @@ func (s *Service) setState(ctx context.Context, accountID uuid.UUID, from []Stat
 
 // SignedIn notes a sign-in and makes sure, in the caller's transaction, that
 // what was verified a moment ago still holds: ErrCredentials when the password
-// was changed or the account closed since.
+// was changed or the account closed or frozen since.
 func (s *Service) SignedIn(ctx context.Context, a Account) error {
 	rows, err := s.db.Exec(ctx, `
 		UPDATE accounts SET last_signed_in_at = $4
-		WHERE realm = $1 AND id = $2 AND credential_version = $3 AND state = 'active'`,
+		WHERE realm = $1 AND id = $2 AND credential_version = $3 AND state = 'active' AND frozen_at IS NULL`,
 		a.Realm, a.ID, a.CredentialVersion, s.db.Now(ctx))
 	if err := database.ExactlyOne(rows, err, ErrCredentials); err != nil {
 		return fmt.Errorf("note sign-in: %w", err)

@@ -14,10 +14,6 @@ import (
 	"github.com/portico-id/portico/internal/web"
 )
 
-// consecutive is how long failures count as being in a row, once they are too
-// many for a bad memory.
-const consecutive = 180 * 24 * time.Hour
-
 // Attempt is one try to prove who one is by a password. Device is not empty
 // when the browser has proved that it signed in to this account before, with
 // the password of today: it is then slowed down by its own failures only, so
@@ -55,7 +51,7 @@ func (t *Throttle) begin(ctx context.Context, r *realm.Realm, delay, row string)
 	if wait, err = t.limits.Delay(ctx, delay, r.SignIn); err != nil || wait > 0 {
 		return wait, false, err
 	}
-	ok, err := t.limits.Streak(ctx, row, r.SignIn.DisableAtFailures, consecutive)
+	ok, err := t.limits.Streak(ctx, row, r.SignIn.DisableAtFailures, r.SignIn)
 	return 0, !ok, err
 }
 
@@ -92,13 +88,10 @@ func (t *Throttle) Forget(ctx context.Context, r *realm.Realm, email, ip string)
 	return t.forget(ctx, delayKey(r, a), rowKey(r, a), rowKey(r, Attempt{Email: email, Device: "any"}))
 }
 
-// newDevices is how many browsers a day become known to an account.
-const newDevices = 5
-
 // NewDevice reports whether one more browser may become known to an account
 // after a sign-in there. Each has delays of its own, so they are rationed.
-func (t *Throttle) NewDevice(ctx context.Context, accountID uuid.UUID) (bool, error) {
-	ok, _, err := t.limits.Allow(ctx, "device/"+accountID.String(), newDevices, 24*time.Hour)
+func (t *Throttle) NewDevice(ctx context.Context, r *realm.Realm, accountID uuid.UUID) (bool, error) {
+	ok, _, err := t.limits.Allow(ctx, "device/"+accountID.String(), r.SignIn.NewDevicesPerDay, 24*time.Hour)
 	return ok, err
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/portico-id/portico/internal/account"
 	"github.com/portico-id/portico/internal/audit"
 	"github.com/portico-id/portico/internal/database"
+	"github.com/portico-id/portico/internal/mail"
 	"github.com/portico-id/portico/internal/practice"
 	"github.com/portico-id/portico/internal/ratelimit"
 	"github.com/portico-id/portico/internal/realm"
@@ -34,12 +35,38 @@ type Accounts interface {
 	// the search keys rewritten.
 	ChangeEmail(ctx context.Context, r *realm.Realm, id uuid.UUID, version int64, email string, by account.By) (account.Account, error)
 	Invite(ctx context.Context, r *realm.Realm, id uuid.UUID, by account.By) error
+	Invitations
+	Helps
+}
+
+// Invitations are the parts of Accounts that bring new people in.
+type Invitations interface {
+	Create(ctx context.Context, r *realm.Realm, n account.New) (account.Account, error)
+	FindByEmail(ctx context.Context, realm, email string) (account.Account, error)
+	CancelInvitation(ctx context.Context, r *realm.Realm, id uuid.UUID, by account.By) error
+	// LastInvited is when the invitation was sent that still works.
+	LastInvited(ctx context.Context, id uuid.UUID) (time.Time, error)
+	InvitedSince(ctx context.Context, id uuid.UUID, since time.Time) (int, error)
+}
+
+// Factors are people's second factors. factor has it.
+type Factors interface {
+	Of(ctx context.Context, accountID uuid.UUID) (account.FactorSummary, error)
+	// RemoveAll takes them all away and tells the person, in the caller's
+	// transaction.
+	RemoveAll(ctx context.Context, r *realm.Realm, accountID uuid.UUID, by account.By) error
+}
+
+// Letters queues letters. *mail.Outbox is it.
+type Letters interface {
+	Queue(ctx context.Context, l mail.Letter) (uuid.UUID, error)
 }
 
 // Limits bound how often one person may ask.
 type Limits struct {
 	SearchesPerMinute int // and other looks at people
-	ChangesPerHour    int // login emails, links sent and cancelled
+	ChangesPerHour    int // everything that changes something
+	InvitationsPerDay int // of a practice, by all of its staff
 }
 
 // Deps is what the API is made of.
@@ -55,12 +82,15 @@ type Deps struct {
 	People   *practice.Store
 	Links    Links
 	Timeline Timeline
+	Waivers  Waivers
+	Factors  Factors // nil: there are none
+	Letters  Letters
 	Audit    *audit.Log
 	Limiter  *ratelimit.Limiter
 	Sealer   *secret.Sealer
 	Logger   *slog.Logger
 
-	Limits Limits // zero values: 240 and 120
+	Limits Limits // zero values: those of the practice realm's policy
 	Wake   func() // called after letters were queued and committed; may be nil
 }
 
@@ -79,7 +109,7 @@ const Path = "/admin/v1"
 // New makes the API with all its routes; Mount puts them on a server.
 func New(d Deps) (*API, error) {
 	if d.DB == nil || d.Patient == nil || d.Practice == nil || d.Tokens == nil || d.Accounts == nil || d.People == nil ||
-		d.Links == nil || d.Timeline == nil || d.Audit == nil || d.Limiter == nil || d.Sealer == nil {
+		d.Links == nil || d.Timeline == nil || d.Waivers == nil || d.Letters == nil || d.Audit == nil || d.Limiter == nil || d.Sealer == nil {
 		return nil, errors.New("admin: a dependency is missing")
 	}
 	if d.Audience == "" || !strings.Contains(d.BaseURL, "://") {
@@ -89,10 +119,13 @@ func New(d Deps) (*API, error) {
 		d.Logger = slog.Default()
 	}
 	if d.Limits.SearchesPerMinute == 0 {
-		d.Limits.SearchesPerMinute = 240
+		d.Limits.SearchesPerMinute = d.Practice.Staff.LooksPerMinute
 	}
 	if d.Limits.ChangesPerHour == 0 {
-		d.Limits.ChangesPerHour = 120
+		d.Limits.ChangesPerHour = d.Practice.Staff.ChangesPerHour
+	}
+	if d.Limits.InvitationsPerDay == 0 {
+		d.Limits.InvitationsPerDay = d.Practice.Staff.InvitationsPerDay
 	}
 	base := strings.TrimSuffix(strings.TrimRight(d.BaseURL, "/"), Path) + Path
 	a := &API{d: d, base: base, log: d.Logger}
@@ -179,6 +212,23 @@ func (a *API) routes() {
 	register(a, sendReset, a.sendReset)
 	register(a, getReset, a.getReset)
 	register(a, cancelReset, a.cancelReset)
+	register(a, requestWaiver, a.requestWaiver)
+	register(a, approveWaiver, a.approveWaiver)
+
+	register(a, inviteGuardian, a.inviteGuardian)
+	register(a, resendInvitation, a.resendInvitation)
+	register(a, cancelInvitation, a.cancelInvitation)
+	register(a, cancelEmailChange, a.cancelEmailChange)
+	register(a, unfreeze, a.unfreeze)
+	register(a, removeFactors, a.removeFactors)
+
+	register(a, listStaff, a.listStaff)
+	register(a, inviteStaff, a.inviteStaff)
+	register(a, getStaff, a.getStaff)
+	register(a, changeRoles, a.changeRoles)
+	register(a, removeStaff, a.removeStaff)
+	register(a, resendStaffInvitation, a.resendStaffInvitation)
+	register(a, unfreezeStaff, a.unfreezeStaff)
 }
 
 // register puts an operation behind its checks: token and scope, rate limit,
@@ -253,7 +303,7 @@ func (a *API) today(ctx context.Context) string {
 }
 
 // CleanUp deletes idempotency keys whose day is over, 1,000 at a time with a
-// pause.
+// pause, and what practice keeps about invitations for a time.
 func (a *API) CleanUp(ctx context.Context) error {
 	err := a.d.DB.InSteps(ctx, `
 		DELETE FROM idempotency_keys WHERE expires_at <= $1 AND (actor_id, key) IN (
@@ -261,5 +311,5 @@ func (a *API) CleanUp(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("clean up idempotency keys: %w", err)
 	}
-	return nil
+	return a.d.People.CleanUp(ctx)
 }

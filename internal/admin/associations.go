@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -57,24 +58,31 @@ type emailBody struct {
 }
 
 type emailOutput struct {
-	ETag string `header:"ETag" example:"\"8\""`
-	Body emailChangedView
+	Status int
+	ETag   string `header:"ETag" example:"\"8\""`
+	Body   emailChangedView
 }
 
 type emailChangedView struct {
 	Association associationView `json:"association"`
-	Reminder    string          `json:"reminder" doc:"To be shown to whoever made the change"`
+	Reminder    string          `json:"reminder" doc:"To be shown to whoever asked for the change"`
 }
 
 // reminder is shown after a login email has been changed: the health-record
 // system has its own list, which this one cannot reach.
 const reminder = "Remember to record the new address in the family contact list of the health-record system too. It is not updated from here."
 
+// notYet is shown instead when the guardian has to allow the change.
+const notYet = "Nothing has changed yet. The guardian was asked for permission by mail at the present login email, because the account is not this practice's alone to change. " +
+	"Whoever has lost that mailbox contacts the support of "
+
 var changeLoginEmail = operation{id: "changeLoginEmail", method: "PATCH", path: "/associations/{id}/login-email", scope: realm.ScopeAdminManage, tag: "Associations",
 	summary: "Change a guardian's login email",
 	text: "Open reset links and invitations end, the guardian is signed out everywhere, both addresses are told, and the new one counts as unverified until a link sent to it is used. " +
-		"An account that was invited gets a new invitation at the new address. The same address again changes nothing. Needs a recent sign-in.",
-	errors: []int{400, 404, 409, 412, 413, 415, 422, 428}, example: exampleEmailChanged}
+		"An account that was invited gets a new invitation at the new address. The same address again changes nothing. Needs a recent sign-in. " +
+		"202: the guardian also belongs to another practice, or the practice has added the account a short while ago. Nothing changes until the guardian allows it with the link mailed to the present address; login_email_change of the association says what waits.",
+	accepted: "The guardian was asked for permission; nothing has changed yet",
+	errors:   []int{400, 404, 409, 412, 413, 415, 422, 428}, example: exampleEmailChanged}
 
 func (a *API) changeLoginEmail(ctx context.Context, who caller, in *emailInput) (*emailOutput, error) {
 	if err := a.freshEnough(ctx, who); err != nil {
@@ -98,11 +106,21 @@ func (a *API) changeLoginEmail(ctx context.Context, who caller, in *emailInput) 
 		if err != nil {
 			return err
 		}
-		if c, err = a.applyEmail(ctx, who, c, versions, email, reason); err != nil {
+		// Another practice may be adding the guardian this moment: then it is not
+		// one practice's to change any more.
+		if c, err = a.locked(ctx, who, c); err != nil {
 			return err
 		}
-		view, err := a.viewAssociation(ctx, who, c)
-		out = &emailOutput{etag(c), emailChangedView{view, reminder}}
+		out = &emailOutput{Status: http.StatusOK, Body: emailChangedView{Reminder: reminder}}
+		asked := false
+		if c, asked, err = a.applyEmail(ctx, who, c, versions, email, reason); err != nil {
+			return err
+		}
+		if asked {
+			out.Status, out.Body.Reminder = http.StatusAccepted, a.notYet()
+		}
+		out.ETag = etag(c)
+		out.Body.Association, err = a.viewAssociation(ctx, who, c)
 		return err
 	})
 	if err != nil {
@@ -113,53 +131,86 @@ func (a *API) changeLoginEmail(ctx context.Context, who caller, in *emailInput) 
 }
 
 // applyEmail changes the login email of the guardian of c, in the caller's
-// transaction, and returns the case as it is then.
-func (a *API) applyEmail(ctx context.Context, who caller, c practice.Case, versions []int64, email, reason string) (practice.Case, error) {
+// transaction, or has the guardian asked, and returns the case as it is then.
+func (a *API) applyEmail(ctx context.Context, who caller, c practice.Case, versions []int64, email, reason string) (_ practice.Case, asked bool, err error) {
 	blocked := a.changeBlocked(ctx, who, c)
 	if blocked != nil && blocked.Status == http.StatusForbidden {
-		return c, blocked.about(c)
+		return c, false, blocked.about(c)
 	}
 	if !matches(versions, c.Tie.Guardian.Version) {
-		return c, newProblem("version", "")
+		return c, false, newProblem("version", "")
 	}
 	if email == c.Tie.Guardian.LoginEmail {
-		return c, nil
+		return c, false, nil
 	}
 	if blocked != nil {
-		return c, blocked.about(c)
+		return c, false, blocked.about(c)
 	}
-	person, err := a.d.People.Person(ctx, who.AccountID)
+	mine, err := a.d.People.Addresses(ctx, who.AccountID)
 	if err != nil {
-		return c, err
+		return c, false, err
 	}
-	if email == person.Email {
-		return c, newProblem("own_account", "This is the address you sign in with yourself. A family's account needs the family's own address.").about(c)
+	if slices.Contains(mine, email) {
+		return c, false, newProblem("own_account", ownAddress).about(c)
 	}
-	by := a.by(who, c, reason)
-	_, err = a.d.Accounts.ChangeEmail(ctx, a.d.Patient, c.Tie.AccountID, c.Tie.Guardian.Version, email, by)
-	switch {
-	case errors.Is(err, account.ErrVersion):
-		return c, newProblem("version", "")
-	case errors.Is(err, account.ErrEmailTaken):
-		return c, newProblem("email_taken", "").about(c)
-	case err != nil:
-		return c, fmt.Errorf("change login email: %w", err)
+	by, asked := a.by(who, c, reason), a.guardianDecides(ctx, c)
+	if asked {
+		_, err = a.d.Accounts.RequestEmailChangeByStaff(ctx, a.d.Patient, c.Tie.AccountID, c.Tie.Guardian.Version, email, by)
+	} else {
+		err = a.changeEmail(ctx, who, c, email, by)
 	}
-	if account.State(c.Tie.Guardian.State) == account.Invited {
-		// The old invitation ended with the old address. The client of the
-		// new one is not ours to name: it is the staff's portal that asks.
-		by.ClientID = ""
-		if err := a.d.Accounts.Invite(ctx, a.d.Patient, c.Tie.AccountID, by); err != nil {
-			return c, fmt.Errorf("invite again: %w", err)
-		}
+	if err != nil {
+		return c, false, emailProblem(err, c)
 	}
 	e := a.eventAbout(who, "admin.email_changed", c)
-	e.Severity = audit.Warning
-	e.Details = map[string]any{"association": c.Tie.ID.String(), "reason": reason}
-	if err := a.d.Audit.Record(ctx, e); err != nil {
-		return c, err
+	if asked {
+		e.Kind = "admin.email_change_requested"
 	}
-	return a.d.People.Case(ctx, who.AccountID, c.Tie.ID, a.today(ctx))
+	e.Severity = audit.Warning
+	e.Details["reason"] = reason
+	if err := a.d.Audit.Record(ctx, e); err != nil {
+		return c, false, err
+	}
+	c, err = a.d.People.Case(ctx, who.AccountID, c.Tie.ID, a.today(ctx))
+	return c, asked, err
+}
+
+const ownAddress = "This is an address you sign in with yourself, or did. A family's account needs the family's own address."
+
+func (a *API) changeEmail(ctx context.Context, who caller, c practice.Case, email string, by account.By) error {
+	if _, err := a.d.Accounts.ChangeEmail(ctx, a.d.Patient, c.Tie.AccountID, c.Tie.Guardian.Version, email, by); err != nil {
+		return fmt.Errorf("change login email: %w", err)
+	}
+	// What other practices gave to the old address is not for the reader of the
+	// new one.
+	lapsed, err := a.d.People.Lapse(ctx, c.Tie.AccountID, c.Practice.ID)
+	if err != nil {
+		return err
+	}
+	if err := a.tellOthers(ctx, who, "association.lapsed", c, lapsed); err != nil {
+		return err
+	}
+	if account.State(c.Tie.Guardian.State) != account.Invited || c.Tie.Guardian.FrozenAt != nil {
+		return nil // a frozen account is invited again once it is unfrozen
+	}
+	// The old invitation ended with the old address.
+	return a.sendInvitation(ctx, a.d.Patient, c.Tie.AccountID, by)
+}
+
+func emailProblem(err error, c practice.Case) error {
+	switch {
+	case errors.Is(err, account.ErrVersion):
+		return newProblem("version", "")
+	case errors.Is(err, account.ErrEmailTaken):
+		return newProblem("email_taken", "").about(c)
+	case errors.Is(err, account.ErrTooMany):
+		return newProblem("too_many_changes", "").about(c)
+	case errors.Is(err, account.ErrFrozen):
+		return newProblem("account_frozen", "").about(c)
+	case errors.Is(err, account.ErrState):
+		return newProblem("account_disabled", "").about(c)
+	}
+	return err
 }
 
 // openCase finds an association in the caller's practices.
@@ -195,15 +246,39 @@ func (a *API) mayAct(ctx context.Context, who caller, c practice.Case, permitted
 
 // changeBlocked says why the caller cannot change the login email, or nil.
 func (a *API) changeBlocked(ctx context.Context, who caller, c practice.Case) *Problem {
-	if p := a.mayAct(ctx, who, c, c.Perms.ChangeEmail); p != nil || !c.Shared {
+	if p := a.mayAct(ctx, who, c, c.Perms.ChangeEmail); p != nil {
 		return p
 	}
-	text := "This guardian also belongs to another practice, so the login email changes only with the guardian's own confirmation, which cannot be given online yet. " +
-		"If the guardian still reads mail at the address on file, send a reset link there. Otherwise ask the guardian to contact the support of " + a.d.Patient.Brand.Name
+	// Whether an address that staff have typed had an account is not shown by
+	// what they may do with it.
+	if c.Tie.InvitedAt != nil && account.State(c.Tie.Guardian.State) == account.Invited {
+		return newProblem("account_invited", "The invitation has not been used yet. If the address is wrong, take the invitation back and invite the right one.")
+	}
+	// Putting the address right is how a frozen account is helped. But whom to
+	// ask for permission, when nobody knows whose mailbox it is?
+	if a.guardianDecides(ctx, c) {
+		switch {
+		case c.Tie.Guardian.FrozenAt != nil:
+			return newProblem("account_frozen", "The account is not this practice's alone, so the login email cannot be changed while it is frozen. Unfreeze it first.")
+		case account.State(c.Tie.Guardian.State) != account.Active:
+			return newProblem("account_invited", "The account is not this practice's alone, and its owner, who could allow a change, has not activated it yet. Take the invitation back and invite the right address.")
+		}
+	}
+	return nil
+}
+
+// guardianDecides tells whether a change of the login email needs the
+// guardian's own permission: the account is not this practice's alone.
+func (a *API) guardianDecides(ctx context.Context, c practice.Case) bool {
+	return c.Shared || a.newlyAttached(ctx, c)
+}
+
+func (a *API) notYet() string {
+	text := notYet + a.d.Patient.Brand.Name
 	if contacts := supportOf(a.d.Patient.Brand); contacts != "" {
 		text += " (" + contacts + ")"
 	}
-	return newProblem("shared_guardian", text+", who check who they are and change the address for both practices.")
+	return text + "."
 }
 
 // resetBlocked says why the caller cannot send a link, or nil.
@@ -212,6 +287,8 @@ func (a *API) resetBlocked(ctx context.Context, who caller, c practice.Case) *Pr
 		return p
 	}
 	switch {
+	case c.Tie.Guardian.FrozenAt != nil:
+		return newProblem("account_frozen", "")
 	case account.State(c.Tie.Guardian.State) == account.Invited:
 		return newProblem("account_invited", "")
 	case account.State(c.Tie.Guardian.State) != account.Active:
@@ -240,29 +317,72 @@ func (a *API) viewAssociation(ctx context.Context, who caller, c practice.Case) 
 			AccountNumber: c.Patient.AccountNumber, Practice: viewPractice(c.Practice)},
 		Relationship: c.Tie.Relationship, Authority: c.Tie.Authority, StartsOn: c.Tie.StartsOn, EndsOn: c.Tie.EndsOn,
 		Guardian: guardianView{Name: g.Name, LoginEmail: g.LoginEmail, EmailVerified: g.EmailVerified, State: g.State,
-			LastSignedInAt: g.LastSignedInAt, Locale: g.Locale},
+			FrozenAt: g.FrozenAt, LastSignedInAt: g.LastSignedInAt, Locale: g.Locale},
 		PortalAccess: c.Tie.PortalAccess, Version: g.Version,
 	}
 	if p := a.changeBlocked(ctx, who, c); p != nil {
 		v.ChangeBlockedCode, v.ChangeBlockedReason = p.Code, p.Detail
 	} else {
-		v.Can.ChangeLoginEmail = true
+		v.Can.ChangeLoginEmail, v.ChangeNeedsGuardian = true, a.guardianDecides(ctx, c)
 	}
 	if p := a.resetBlocked(ctx, who, c); p != nil {
 		v.ResetBlockedCode, v.ResetBlockedReason = p.Code, p.Title+". "+p.Detail
 	} else {
 		v.Can.ResetPassword = true
 	}
-	latest, err := a.d.Timeline.Latest(ctx, a.d.Patient, c.Tie.AccountID, c.Practice.ID)
-	switch {
+	if err := a.viewHelp(ctx, who, c, &v); err != nil {
+		return v, err
+	}
+	if c.Tie.Hidden {
+		return v, nil
+	}
+	switch latest, err := a.d.Timeline.Latest(ctx, a.d.Patient, c.Tie.AccountID, c.Practice.ID); {
 	case errors.Is(err, ErrNoReset):
 	case err != nil:
 		return v, fmt.Errorf("find latest link: %w", err)
 	default:
-		reset := viewReset(latest)
+		reset := viewReset(who, c.Perms, latest)
 		v.LatestReset = &reset
 	}
 	return v, nil
+}
+
+// viewHelp fills in what staff can do for a guardian whom a link alone does
+// not help, and what waits for somebody.
+func (a *API) viewHelp(ctx context.Context, who caller, c practice.Case, v *associationView) error {
+	v.Can.SendInvitation = a.inviteBlocked(ctx, who, c) == nil
+	v.Can.CancelInvitation = a.cancelBlocked(who, c) == nil && (c.Tie.InvitedAt == nil || c.Tie.PortalAccess)
+	p, err := a.unfreezeBlocked(ctx, who, c)
+	if err != nil {
+		return err
+	}
+	if v.Can.Unfreeze = p == nil; p != nil && c.Tie.Guardian.FrozenAt != nil {
+		v.UnfreezeBlocked = p.Detail
+	}
+	if p, err = a.factorsBlocked(ctx, who, c); err != nil {
+		return err
+	}
+	v.Can.RemoveSecondFactors = p == nil
+	if v.Guardian.SecondFactors, err = a.hasFactors(ctx, c); err != nil {
+		return err
+	}
+	if account.State(c.Tie.Guardian.State) == account.Invited {
+		sent, err := a.lastInvited(ctx, c)
+		if err != nil {
+			return err
+		}
+		if !sent.IsZero() {
+			v.Guardian.InvitedAt = &sent
+		}
+	}
+	waiting, err := a.waitingChange(ctx, c)
+	if err != nil || waiting == nil {
+		return err
+	}
+	v.LoginEmailChange = &emailChangeView{State: "waiting_for_guardian", LoginEmail: waiting.NewEmail,
+		RequestedAt: waiting.CreatedAt, ExpiresAt: waiting.ExpiresAt}
+	v.Can.CancelLoginEmailChange = who.has(realm.ScopeAdminManage) && c.Perms.ChangeEmail && !c.Own
+	return nil
 }
 
 // by says who acts, for the account's letters and events.
@@ -313,7 +433,10 @@ func matches(versions []int64, version int64) bool {
 }
 
 // reasonOf trims a reason and refuses one that says nothing.
-func reasonOf(s string) (string, error) {
+func reasonOf(s string) (string, error) { return textOf("reason", "Enter the reason", s) }
+
+// textOf trims a text and refuses one that says nothing.
+func textOf(field, message, s string) (string, error) {
 	s = strings.TrimSpace(strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == utf8.RuneError {
 			return ' '
@@ -321,7 +444,7 @@ func reasonOf(s string) (string, error) {
 		return r
 	}, s))
 	if s == "" {
-		return "", invalid("body.reason", "Enter the reason")
+		return "", invalid("body."+field, message)
 	}
 	return s, nil
 }

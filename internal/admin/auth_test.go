@@ -14,8 +14,9 @@ import (
 )
 
 // operations is one valid call of every operation, on things of a practice.
-func operations(patient, association, reset uuid.UUID) []call {
+func operations(patient, association, reset, member uuid.UUID) []call {
 	change := map[string]string{"If-Match": `"1"`}
+	identity := `{"identity_check":"photo ID seen"}`
 	key := map[string]string{"Idempotency-Key": "k1"}
 	return []call{
 		{method: "GET", path: path("/me")},
@@ -26,6 +27,20 @@ func operations(patient, association, reset uuid.UUID) []call {
 		{method: "POST", path: path("/associations/%s/password-resets", association), body: `{"confirm_login_email":"rosa@example.test","reason":"x"}`, header: key},
 		{method: "GET", path: path("/password-resets/%s", reset)},
 		{method: "DELETE", path: path("/password-resets/%s", reset)},
+		{method: "POST", path: path("/password-resets/%s/answer-waiver", reset), body: identity, header: key},
+		{method: "POST", path: path("/password-resets/%s/answer-waiver/approval", reset), header: key},
+		{method: "POST", path: path("/patients/%s/associations", patient), body: invitation("ned@example.test"), header: key},
+		{method: "POST", path: path("/associations/%s/invitation", association), header: key},
+		{method: "DELETE", path: path("/associations/%s/invitation", association)},
+		{method: "DELETE", path: path("/associations/%s/login-email-change", association)},
+		{method: "POST", path: path("/associations/%s/account/unfreeze", association), body: identity, header: key},
+		{method: "POST", path: path("/associations/%s/account/second-factor-removal", association), body: identity, header: key},
+		{method: "GET", path: path("/staff")},
+		{method: "POST", path: path("/staff"), body: staffInvitation("stan@staff.example.test", "viewer"), header: key},
+		{method: "GET", path: path("/staff/%s", member)},
+		{method: "PUT", path: path("/staff/%s/roles", member), body: `{"roles":["viewer"]}`, header: change},
+		{method: "DELETE", path: path("/staff/%s", member), header: change},
+		{method: "POST", path: path("/staff/%s/invitation", member), header: key},
 	}
 }
 
@@ -40,7 +55,7 @@ func TestOnlyAPersonsTokenWithTheScopeIsAccepted(t *testing.T) {
 		w.tokens.set("none", Claims{AccountID: w.front, Scopes: []string{"openid", "admin", "admin.readx"}, AuthTime: now})
 		w.tokens.set("guardian", Claims{AccountID: w.rosa, Scopes: []string{"admin.read", "admin.manage"}, AuthTime: now})
 		before := w.tickets()
-		for _, op := range operations(w.mia, w.miaRosa, uuid.New()) {
+		for _, op := range operations(w.mia, w.miaRosa, uuid.New(), uuid.New()) {
 			for _, c := range []struct {
 				name, header string
 				status       int
@@ -103,15 +118,15 @@ func TestOtherPracticesThingsAreAsAbsentAsNothing(t *testing.T) {
 		elm := w.reset(w.zoeTina, "elm", "k", "tina@example.test")
 		w.want(elm, 202, "")
 		elmReset := uuid.MustParse(elm.json["id"].(string))
-		theirs := operations(w.zoe, w.zoeTina, elmReset)
-		absent := operations(uuid.New(), uuid.New(), uuid.New())
-		garbage := operations(uuid.Nil, uuid.Nil, uuid.Nil)
+		theirs := operations(w.zoe, w.zoeTina, elmReset, w.member(w.elmFront, w.elm))
+		absent := operations(uuid.New(), uuid.New(), uuid.New(), uuid.New())
+		garbage := operations(uuid.Nil, uuid.Nil, uuid.Nil, uuid.Nil)
 		letters := w.count(`SELECT COUNT(*) FROM mail_outbox`)
 		for i := range theirs {
 			if !strings.Contains(theirs[i].path, "-") {
 				continue // /me and the list name nothing
 			}
-			theirs[i].token, absent[i].token, garbage[i].token = "front", "front", "front"
+			theirs[i].token, absent[i].token, garbage[i].token = "boss", "boss", "boss"
 			garbage[i].path = strings.ReplaceAll(garbage[i].path, uuid.Nil.String(), "' OR 1=1 --"[:1]+"x")
 			a, b, c := w.want(w.do(theirs[i]), 404, "not_found"), w.do(absent[i]), w.do(garbage[i])
 			if a.raw != b.raw || b.raw != c.raw {
@@ -132,16 +147,16 @@ func TestARoleTakenAwayCountsAtOnce(t *testing.T) {
 		reset := w.want(w.reset(w.miaRosa, "front", "k1", "rosa@example.test"), 202, "")
 		id := uuid.MustParse(reset.json["id"].(string))
 		w.must(w.people.SetRoles(ctx, w.front, w.oak.ID, practice.Viewer))
-		for _, op := range operations(w.mia, w.miaRosa, id) {
+		for _, op := range operations(w.mia, w.miaRosa, id, w.member(w.boss, w.oak)) {
 			op.token = "front"
-			if manages(op) {
+			if manages(op) || strings.Contains(op.path, "/staff") {
 				w.want(w.do(op), 403, "permission")
 			} else {
 				w.want(w.do(op), 200, "")
 			}
 		}
 		w.must(w.people.SetRoles(ctx, w.front, w.oak.ID))
-		for _, op := range operations(w.mia, w.miaRosa, id) {
+		for _, op := range operations(w.mia, w.miaRosa, id, w.member(w.boss, w.oak)) {
 			op.token = "front"
 			if strings.HasSuffix(op.path, "/me") {
 				if r := w.do(op); r.status != 200 || len(r.json["practices"].([]any)) != 0 {

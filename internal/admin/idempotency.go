@@ -20,7 +20,7 @@ const keyLifetime = 24 * time.Hour
 type claimOf struct {
 	actor uuid.UUID
 	key   string
-	hash  []byte // of what is asked for: the association and the body
+	hash  []byte // of what is asked for: the operation, its target and the body
 }
 
 // answer is what a request with the same key was answered with.
@@ -31,7 +31,7 @@ type answer struct {
 
 // newClaim reads the key. Two bodies are the same when they say the same,
 // however their JSON is spaced or ordered.
-func newClaim(who caller, key, association string, body any) (claimOf, error) {
+func newClaim(who caller, operation, key, target string, body any) (claimOf, error) {
 	if len(key) == 0 || len(key) > 255 {
 		return claimOf{}, newProblem("idempotency_key", "")
 	}
@@ -40,7 +40,7 @@ func newClaim(who caller, key, association string, body any) (claimOf, error) {
 			return claimOf{}, newProblem("idempotency_key", "")
 		}
 	}
-	canonical, err := json.Marshal([]any{"send-reset", association, body})
+	canonical, err := json.Marshal([]any{operation, target, body})
 	if err != nil {
 		return claimOf{}, fmt.Errorf("hash request: %w", err)
 	}
@@ -92,4 +92,41 @@ func (a *API) keep(ctx context.Context, k claimOf, status int, body any) error {
 	rows, err := a.d.DB.Exec(ctx, `UPDATE idempotency_keys SET status = $3, response = $4 WHERE actor_id = $1 AND key = $2`,
 		k.actor, k.key, int64(status), string(response))
 	return database.ExactlyOne(rows, err, fmt.Errorf("keep answer: the key is gone"))
+}
+
+// posted is an answer that is given once.
+type posted[B any] struct {
+	status   int
+	replayed string // "true": it was given before
+	body     B
+}
+
+// once does what a POST asks for in one transaction, at most once for its key,
+// and then gives the same answer again. allowed is asked every time: who may
+// not, gets no earlier answer either.
+func once[B any](ctx context.Context, a *API, k claimOf, status int,
+	allowed func(context.Context) error, do func(context.Context) (B, error)) (posted[B], error) {
+	var out posted[B]
+	err := a.d.DB.InTx(ctx, func(ctx context.Context) error {
+		out = posted[B]{status: status}
+		if err := allowed(ctx); err != nil {
+			return err
+		}
+		kept, err := a.claim(ctx, k)
+		if err != nil {
+			return err
+		}
+		if kept != nil {
+			out.status, out.replayed = kept.status, "true"
+			return json.Unmarshal([]byte(kept.response), &out.body)
+		}
+		if out.body, err = do(ctx); err != nil {
+			return err
+		}
+		return a.keep(ctx, k, status, out.body)
+	})
+	if err == nil {
+		a.wake()
+	}
+	return out, err
 }

@@ -18,9 +18,10 @@ type operation struct {
 	scope            string
 	tag              string
 	summary, text    string
-	status           int   // of success; 0: 200
-	errors           []int // besides 401, 403, 429, 500 and 503
-	example          any   // of the answer
+	status           int    // of success; 0: 200
+	accepted         string // what 202 says, when it is another success
+	errors           []int  // besides 401, 403, 429, 500 and 503
+	example          any    // of the answer
 }
 
 // config is huma's, without what it adds by itself: links to schemas, a page
@@ -28,7 +29,7 @@ type operation struct {
 func (a *API) config() huma.Config {
 	scopes := map[string]string{
 		realm.ScopeAdminRead:   "search patients, look at associations and links",
-		realm.ScopeAdminManage: "change a guardian's login email, send and cancel reset links",
+		realm.ScopeAdminManage: "invite and help guardians, send and cancel reset links, manage staff",
 	}
 	return huma.Config{
 		OpenAPI: &huma.OpenAPI{
@@ -55,6 +56,8 @@ func (a *API) config() huma.Config {
 				{Name: "Patients", Description: "Finding patients"},
 				{Name: "Associations", Description: "Guardians' portal access and account settings"},
 				{Name: "Password resets", Description: "Reset links that staff send"},
+				{Name: "Help", Description: "For guardians whom a link alone does not help"},
+				{Name: "Staff", Description: "Who works in a practice, and what they may do"},
 			},
 		},
 		Formats:                      huma.DefaultFormats,
@@ -74,7 +77,11 @@ func schemaName(t reflect.Type, hint string) string {
 		"practiceView": "Practice", "listingView": "AssociationListing", "patientView": "Patient", "patientPage": "PatientPage",
 		"briefPatientView": "PatientBrief", "guardianView": "Guardian", "canView": "Can", "associationView": "Association",
 		"emailChangedView": "LoginEmailChanged", "resetView": "PasswordReset", "resetEventView": "PasswordResetEvent",
-		"sendBody": "PasswordResetRequest", "emailBody": "LoginEmailChange",
+		"sendBody": "PasswordResetRequest", "emailBody": "LoginEmailChange", "emailChangeView": "LoginEmailChangeWaiting",
+		"waiverView": "AnswerWaiver", "identityBody": "IdentityCheck", "helpedView": "AccountHelped",
+		"inviteBody": "GuardianInvitation", "invitedView": "GuardianInvited", "resentView": "InvitationSent",
+		"staffView": "StaffMember", "staffPage": "StaffPage", "inviteStaffBody": "StaffInvitation", "staffInvitedView": "StaffInvited",
+		"rolesBody": "StaffRoles", "removedView": "StaffRemoved",
 	}[t.Name()]; ok {
 		return name
 	}
@@ -98,6 +105,11 @@ func (a *API) operation(o operation) huma.Operation {
 	}
 	op.Responses[strconv.Itoa(o.status)] = &huma.Response{
 		Description: http.StatusText(o.status), Content: map[string]*huma.MediaType{"application/json": success}}
+
+	if o.accepted != "" {
+		op.Responses["202"] = &huma.Response{Description: o.accepted, Content: map[string]*huma.MediaType{"application/json": {
+			Schema: &huma.Schema{Ref: "#/components/schemas/LoginEmailChanged"}, Example: o.example}}}
+	}
 
 	statuses := append([]int{401, 403, 429, 500, 503}, o.errors...)
 	slices.Sort(statuses)
@@ -134,17 +146,20 @@ func (a *API) problemResponse(status int) *huma.Response {
 }
 
 // description is the OpenAPI document, with what huma cannot know: that its
-// own error model is in no answer, that a link may be null, and that two
+// own error model is in no answer, what may be null, and that two
 // headers are required (a missing one has a problem of its own, not 422).
 func (a *API) description() ([]byte, error) {
 	schemas := a.huma.OpenAPI().Components.Schemas.Map()
 	delete(schemas, "ErrorModel")
 	delete(schemas, "ErrorDetail")
-	latest := schemas["Association"].Properties["latest_reset"]
-	schemas["Association"].Properties["latest_reset"] = &huma.Schema{Description: latest.Description,
-		OneOf: []*huma.Schema{{Ref: latest.Ref}, {Type: "null"}}}
+	for schema, properties := range map[string][]string{"Association": {"latest_reset", "login_email_change"}, "PasswordReset": {"answer_waiver"}} {
+		for _, name := range properties {
+			p := schemas[schema].Properties[name]
+			schemas[schema].Properties[name] = &huma.Schema{Description: p.Description, OneOf: []*huma.Schema{{Ref: p.Ref}, {Type: "null"}}}
+		}
+	}
 	for _, item := range a.huma.OpenAPI().Paths {
-		for _, op := range []*huma.Operation{item.Patch, item.Post} {
+		for _, op := range []*huma.Operation{item.Patch, item.Post, item.Put, item.Delete} {
 			if op == nil {
 				continue
 			}

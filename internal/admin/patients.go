@@ -37,6 +37,10 @@ type permsView struct {
 	Read             bool `json:"read"`
 	ChangeLoginEmail bool `json:"change_login_email"`
 	ResetPassword    bool `json:"reset_password"`
+	Invite           bool `json:"invite" doc:"Invite guardians, again too, and take invitations back"`
+	Unfreeze         bool `json:"unfreeze"`
+	Waive            bool `json:"waive" doc:"Ask for, or approve, a waiver of the security question; remove second factors. A role that a colleague gave counts for it only some days later"`
+	ManageStaff      bool `json:"manage_staff"`
 }
 
 var me = operation{id: "getMe", method: "GET", path: "/me", scope: realm.ScopeAdminRead, tag: "Me",
@@ -60,7 +64,8 @@ func (a *API) me(ctx context.Context, who caller, _ *struct{}) (*meOutput, error
 		AuthTime: who.AuthTime, Practices: []memberView{}}}
 	for _, m := range memberships {
 		perms := m.Perms()
-		v := memberView{ID: m.Practice.ID, Name: m.Practice.Name, Permissions: permsView{perms.Read, perms.ChangeEmail, perms.Reset}}
+		v := memberView{ID: m.Practice.ID, Name: m.Practice.Name, Permissions: permsView{perms.Read, perms.ChangeEmail, perms.Reset,
+			perms.Invite, perms.Unfreeze, perms.Waive, perms.ManageStaff}}
 		for _, role := range m.Roles {
 			v.Roles = append(v.Roles, string(role))
 		}

@@ -119,7 +119,7 @@ func TestMeSaysWhereAndWhat(t *testing.T) {
 		r := w.want(w.get("/me", "viewer"), 200, "")
 		p := r.json["practices"].([]any)[0].(map[string]any)
 		if p["name"] != "Oak Street Pediatrics" || fmt.Sprint(p["roles"]) != "[provider viewer]" ||
-			fmt.Sprint(p["permissions"]) != "map[change_login_email:false read:true reset_password:false]" || p["id"] != w.oak.ID.String() {
+			fmt.Sprint(p["permissions"]) != "map[change_login_email:false invite:false manage_staff:false read:true reset_password:false unfreeze:false waive:false]" || p["id"] != w.oak.ID.String() {
 			w.t.Errorf("me: %s", r.raw)
 		}
 		if r.json["email"] != "viewer@staff.example.test" {

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -37,6 +36,7 @@ type Reset struct {
 	LoginEmail    string // where it was sent
 	ExpiresAt     time.Time
 	Events        []ResetEvent // oldest first
+	Waiver        *Waiver      // nil: nobody has asked for one
 }
 
 // ResetEvent is a step in the life of a link.
@@ -54,6 +54,9 @@ type StaffTicket struct {
 	RequestedBy    uuid.UUID         // the member of staff
 	Reason         string
 	By             account.By
+	// MayWaive: the member of staff may ask for the question not to be asked,
+	// so a link is of use also while recovery is locked.
+	MayWaive bool
 }
 
 // Links makes and ends reset links. recovery has it; both methods join the
@@ -109,70 +112,56 @@ func (a *API) sendReset(ctx context.Context, who caller, in *sendInput) (*sendOu
 	if err != nil {
 		return nil, err
 	}
-	claim, err := newClaim(who, in.Key, in.ID, in.Body)
+	claim, err := newClaim(who, sendReset.id, in.Key, in.ID, in.Body)
 	if err != nil {
 		return nil, err
 	}
-	var out *sendOutput
-	err = a.d.DB.InTx(ctx, func(ctx context.Context) error {
-		c, err := a.openCase(ctx, who, in.ID)
-		if err != nil {
+	var c practice.Case
+	done, err := once(ctx, a, claim, 202, func(ctx context.Context) (err error) {
+		if c, err = a.openCase(ctx, who, in.ID); err != nil {
 			return err
 		}
-		// Who may not, gets no earlier answer either.
 		if p := a.mayAct(ctx, who, c, c.Perms.Reset); p != nil && p.Status == 403 {
 			return p.about(c)
 		}
-		kept, err := a.claim(ctx, claim)
-		if err != nil {
-			return err
-		}
-		if kept != nil {
-			out = &sendOutput{Status: kept.status, Replayed: "true"}
-			return json.Unmarshal([]byte(kept.response), &out.Body)
-		}
+		return nil
+	}, func(ctx context.Context) (resetView, error) {
 		reset, err := a.send(ctx, who, c, in.Body.ConfirmLoginEmail, reason)
-		if err != nil {
-			return err
-		}
-		out = &sendOutput{Status: 202, Body: viewReset(reset)}
-		return a.keep(ctx, claim, out.Status, out.Body)
+		return viewReset(who, c.Perms, reset), err
 	})
 	if err != nil {
 		return nil, err
 	}
-	out.Location = Path + "/password-resets/" + out.Body.ID.String()
-	a.wake()
-	return out, nil
+	return &sendOutput{Status: done.status, Location: Path + "/password-resets/" + done.body.ID.String(), Replayed: done.replayed, Body: done.body}, nil
 }
 
-// suspicious is how long after a change of the login email a reset is worth an
-// alarm: changing the address and then sending the link there is how an
-// insider would take over an account.
-const suspicious = 7 * 24 * time.Hour
-
-// send makes the ticket, in the caller's transaction.
+// send makes the ticket, in the caller's transaction. Soon after a change of
+// the login email it is worth an alarm: changing the address and then sending
+// the link there is how an insider would take over an account.
 func (a *API) send(ctx context.Context, who caller, c practice.Case, confirm, reason string) (Reset, error) {
 	locked, err := a.d.Accounts.Lock(ctx, a.d.Patient.Name, c.Tie.AccountID)
 	if err != nil {
 		return Reset{}, fmt.Errorf("lock account: %w", err)
 	}
-	if locked.Version != c.Tie.Guardian.Version {
-		return Reset{}, newProblem("changed_meanwhile", "").about(c)
-	}
 	if p := a.resetBlocked(ctx, who, c); p != nil {
 		return Reset{}, p.about(c)
+	}
+	if locked.Version != c.Tie.Guardian.Version {
+		return Reset{}, newProblem("changed_meanwhile", "").about(c)
 	}
 	if email, err := account.NormalizeEmail(confirm); err != nil || email != locked.LoginEmail {
 		return Reset{}, newProblem("mismatch", "").about(c)
 	}
 	reset, err := a.d.Links.Send(ctx, a.d.Patient, StaffTicket{AccountID: c.Tie.AccountID, AssociationID: c.Tie.ID,
-		ConfirmedEmail: locked.LoginEmail, Practice: c.Practice, RequestedBy: who.AccountID, Reason: reason, By: a.by(who, c, reason)})
+		ConfirmedEmail: locked.LoginEmail, Practice: c.Practice, RequestedBy: who.AccountID, Reason: reason, By: a.by(who, c, reason), MayWaive: c.Perms.Waive})
 	if errors.Is(err, ErrTooMany) {
 		return Reset{}, newProblem("enough_links", "").about(c)
 	}
 	if errors.Is(err, ErrLocked) {
 		return Reset{}, newProblem("recovery_locked", "").about(c)
+	}
+	if errors.Is(err, account.ErrFrozen) {
+		return Reset{}, newProblem("account_frozen", "").about(c)
 	}
 	if err != nil {
 		return Reset{}, fmt.Errorf("send link: %w", err)
@@ -183,7 +172,7 @@ func (a *API) send(ctx context.Context, who caller, c practice.Case, confirm, re
 		return Reset{}, err
 	}
 	changed := locked.EmailChangedAt
-	if changed != nil && (!locked.EmailVerified || a.d.DB.Now(ctx).Sub(*changed) < suspicious) {
+	if changed != nil && (!locked.EmailVerified || a.d.DB.Now(ctx).Sub(*changed) < a.d.Patient.Recovery.RecentEmailChange) {
 		e := a.eventAbout(who, "admin.reset_after_email_change", c)
 		e.Severity = audit.High
 		e.Details = map[string]any{"association": c.Tie.ID.String(), "reset": reset.ID.String(),
@@ -218,7 +207,7 @@ func (a *API) getReset(ctx context.Context, who caller, in *resetInput) (*resetO
 	if err := a.d.Audit.Record(ctx, e); err != nil {
 		return nil, err
 	}
-	return &resetOutput{viewReset(reset)}, nil
+	return &resetOutput{viewReset(who, c.Perms, reset)}, nil
 }
 
 var cancelReset = operation{id: "cancelPasswordReset", method: "DELETE", path: "/password-resets/{id}", scope: realm.ScopeAdminManage, tag: "Password resets",
@@ -243,7 +232,7 @@ func (a *API) cancelReset(ctx context.Context, who caller, in *resetInput) (*res
 			return fmt.Errorf("lock account: %w", err)
 		}
 		if reset.State == "cancelled" {
-			out = &resetOutput{viewReset(reset)}
+			out = &resetOutput{viewReset(who, c.Perms, reset)}
 			return nil
 		}
 		err = a.d.Links.Cancel(ctx, a.d.Patient, reset.ID, a.by(who, c, ""))
@@ -261,7 +250,7 @@ func (a *API) cancelReset(ctx context.Context, who caller, in *resetInput) (*res
 		if reset, err = a.d.Timeline.Find(ctx, a.d.Patient, reset.ID); err != nil {
 			return fmt.Errorf("read cancelled link: %w", err)
 		}
-		out = &resetOutput{viewReset(reset)}
+		out = &resetOutput{viewReset(who, c.Perms, reset)}
 		return nil
 	})
 	return out, err

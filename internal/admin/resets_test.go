@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/portico-id/portico/internal/account"
 	"github.com/portico-id/portico/internal/database/dbtest"
 )
 
@@ -223,12 +224,26 @@ func TestWithoutTheTrailNothingHappens(t *testing.T) {
 		sent := w.reset(w.miaShared, "front", "k0", "sam@example.test")
 		_, err := w.db.Exec(w.t.Context(), `ALTER TABLE audit_unchained RENAME TO away`)
 		w.must(err)
-		for _, op := range operations(w.mia, w.miaRosa, uuid.MustParse(sent.json["id"].(string))) {
-			if strings.HasSuffix(op.path, "/me") {
+		w.factors.has[w.rosa] = account.FactorSummary{TOTP: true}
+		before := w.count(`SELECT COUNT(*) FROM accounts`)
+		for _, op := range operations(w.mia, w.miaRosa, uuid.MustParse(sent.json["id"].(string)), w.member(w.viewer, w.oak)) {
+			op.token = "boss"
+			switch {
+			case strings.HasSuffix(op.path, "/me"):
+				continue
+			case strings.HasSuffix(op.path, "/approval"), strings.HasSuffix(op.path, "/invitation"),
+				strings.HasSuffix(op.path, "/login-email-change"), strings.HasSuffix(op.path, "/unfreeze"):
+				if r := w.do(op); r.status != 409 {
+					w.t.Errorf("%s %s: %d %s", op.method, op.path, r.status, r.raw)
+				}
+				continue
+			case strings.HasSuffix(op.path, "/answer-waiver"): // recovery records it
 				continue
 			}
-			op.token = "front"
 			w.want(w.do(op), 500, "internal")
+		}
+		if w.count(`SELECT COUNT(*) FROM accounts`) != before || w.count(`SELECT COUNT(*) FROM staff_roles WHERE account_id = $1`, w.viewer) != 2 {
+			w.t.Error("people were changed without a record")
 		}
 		if w.tickets() != 1 || w.count(`SELECT COUNT(*) FROM accounts WHERE version <> 1`) != 0 || w.count(`SELECT COUNT(*) FROM idempotency_keys`) != 1 {
 			w.t.Error("something was done without a record")

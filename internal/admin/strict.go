@@ -20,7 +20,7 @@ import (
 const maxBody = 16 << 10
 
 // strictBody refuses a body that is not exactly one JSON object with known
-// keys, each once, each a string. encoding/json by itself takes the last of
+// keys, each once, each a string or where the body has one a list of strings. encoding/json by itself takes the last of
 // repeated keys and ignores unknown ones and case: two programs on the way
 // could read two different requests (ASVS 15.3.3). What is missing or cannot
 // be meant is left to the schema, which answers 422.
@@ -55,17 +55,19 @@ func (a *API) strictBody(body reflect.Type) func(huma.Context, func(huma.Context
 	}
 }
 
-// stringKeys lists the JSON keys of a body type. Bodies here are flat objects
-// of strings; anything else is a mistake of ours, found at the start.
+// stringKeys lists the JSON keys of a body type; true stands for a list. Bodies
+// here are flat objects of strings and lists of strings; anything else is a
+// mistake of ours, found at the start.
 func stringKeys(t reflect.Type) map[string]bool {
 	keys := map[string]bool{}
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if f.Type.Kind() != reflect.String || name == "" {
-			panic("admin: a request body has string fields with a JSON name only: " + t.String())
+		list := f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.String
+		if !list && f.Type.Kind() != reflect.String || name == "" {
+			panic("admin: a request body has fields of strings with a JSON name only: " + t.String())
 		}
-		keys[name] = true
+		keys[name] = list
 	}
 	return keys
 }
@@ -85,20 +87,18 @@ func strictObject(raw []byte, keys map[string]bool) error {
 			return errors.New("is not JSON")
 		}
 		key, ok := t.(string)
+		list, known := keys[key]
 		switch {
 		case !ok:
 			return errors.New("is not JSON")
-		case !keys[key]:
+		case !known:
 			return errors.New("has an unknown key")
 		case seen[key]:
 			return fmt.Errorf("has the key %q twice", key)
 		}
 		seen[key] = true
-		if t, err = d.Token(); err != nil {
-			return errors.New("is not JSON")
-		}
-		if _, ok := t.(string); !ok {
-			return fmt.Errorf("%q is not a string", key)
+		if err := strictValue(d, key, list); err != nil {
+			return err
 		}
 	}
 	if _, err := d.Token(); err != nil {
@@ -106,6 +106,35 @@ func strictObject(raw []byte, keys map[string]bool) error {
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return errors.New("has something after the object")
+	}
+	return nil
+}
+
+// strictValue reads a string, or a list of them.
+func strictValue(d *json.Decoder, key string, list bool) error {
+	t, err := d.Token()
+	if err != nil {
+		return errors.New("is not JSON")
+	}
+	if !list {
+		if _, ok := t.(string); !ok {
+			return fmt.Errorf("%q is not a string", key)
+		}
+		return nil
+	}
+	if t != json.Delim('[') {
+		return fmt.Errorf("%q is not a list", key)
+	}
+	for d.More() {
+		if t, err = d.Token(); err != nil {
+			return errors.New("is not JSON")
+		}
+		if _, ok := t.(string); !ok {
+			return fmt.Errorf("%q is not a list of strings", key)
+		}
+	}
+	if _, err = d.Token(); err != nil {
+		return errors.New("is not JSON")
 	}
 	return nil
 }

@@ -46,8 +46,13 @@ type world struct {
 	links  *ledger
 	log    *bytes.Buffer
 
+	accounts         *account.Service
+	patients, staffs *realm.Realm
+
 	oak, elm                        practice.Practice
 	front, viewer, nobody, elmFront uuid.UUID
+	boss, boss2, elmBoss            uuid.UUID // administrators
+	factors                         *factors
 	rosa, shared, invited, off      uuid.UUID
 	mia, zoe                        uuid.UUID
 	miaRosa, miaShared, miaInvited  uuid.UUID
@@ -61,18 +66,21 @@ func build(t *testing.T, db *database.DB, limits ...Limits) *world {
 	patients := w.realm(realm.Realm{Name: "patient", Kind: realm.Patient, Issuer: "https://id.example.test/patient",
 		Brand: realm.Brand{Name: "Patient Portal", SupportPhone: "555-0100", SupportEmail: "help@example.test"}})
 	staff := w.realm(realm.Realm{Name: "practice", Kind: realm.Practice, Issuer: "https://id.example.test/practice"})
+	w.patients, w.staffs = patients, staff
 	sealer, err := secret.NewSealer(bytes.Repeat([]byte{7}, 32))
 	w.must(err)
 	trail, err := audit.New(db, audit.Options{Keys: [][]byte{sealer.DeriveKey(audit.KeyPurpose, 32)}})
 	w.must(err)
 	outbox, err := mail.New(mail.Options{DB: db, Sealer: sealer, From: "portal@example.test"})
 	w.must(err)
-	w.people = practice.New(db, practice.Realms{Patient: "patient", Practice: "practice"})
+	w.people = practice.New(db, practice.Realms{Patient: "patient", Practice: "practice"}, trail)
 	w.links = &ledger{db: db, outbox: outbox}
 	accounts := account.NewService(account.Deps{DB: db, Sessions: session.NewManager(db), Outbox: outbox, Audit: trail})
 	accounts.Connect(account.Peers{Grants: noGrants{}, Tickets: w.links, Directory: w.people})
+	w.accounts, w.factors = accounts, &factors{has: map[uuid.UUID]account.FactorSummary{}}
 	d := Deps{DB: db, Patient: patients, Practice: staff, Audience: audience, BaseURL: "https://id.example.test",
-		Tokens: w.tokens, Accounts: accounts, People: w.people, Links: w.links, Timeline: w.links, Audit: trail,
+		Tokens: w.tokens, Accounts: accounts, People: w.people, Links: w.links, Timeline: w.links,
+		Waivers: w.links, Factors: w.factors, Letters: outbox, Audit: trail,
 		Limiter: ratelimit.New(db), Sealer: sealer, Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: w.log}, nil))}
 	if len(limits) > 0 {
 		d.Limits = limits[0]
@@ -96,6 +104,9 @@ func (w *world) populate() {
 	w.viewer = w.staff("viewer", w.oak, practice.Viewer, practice.Provider)
 	w.nobody = w.staff("nobody", w.oak)
 	w.elmFront = w.staff("elm", w.elm, practice.FrontDesk)
+	w.boss = w.staff("boss", w.oak, practice.Administrator)
+	w.boss2 = w.staff("boss2", w.oak, practice.Administrator, practice.Provider)
+	w.elmBoss = w.staff("elmboss", w.elm, practice.Administrator)
 	w.rosa = w.account("patient", "rosa@example.test", "Rosa Cruz", "active")
 	w.shared = w.account("patient", "sam@example.test", "Sam Núñez", "active")
 	w.invited = w.account("patient", "ina@example.test", "Ina Vited", "invited")
@@ -250,6 +261,49 @@ func (w *world) reset(association uuid.UUID, token, key, email string) reply {
 	return w.do(c)
 }
 
+// post sends a body with an Idempotency-Key; an empty body is none.
+func (w *world) post(path, token, key, body string) reply {
+	w.t.Helper()
+	c := call{method: "POST", path: Path + path, token: token, body: body}
+	if key != "" {
+		c.header = map[string]string{"Idempotency-Key": key}
+	}
+	return w.do(c)
+}
+
+func (w *world) delete(path, token, etag string) reply {
+	w.t.Helper()
+	c := call{method: "DELETE", path: Path + path, token: token}
+	if etag != "" {
+		c.header = map[string]string{"If-Match": etag}
+	}
+	return w.do(c)
+}
+
+// member is the place of somebody in a practice's staff.
+func (w *world) member(account uuid.UUID, p practice.Practice) uuid.UUID {
+	w.t.Helper()
+	var id uuid.UUID
+	w.must(w.db.QueryRow(w.t.Context(), `SELECT id FROM staff_members WHERE account_id = $1 AND practice_id = $2`, account, p.ID).Scan(&id))
+	return id
+}
+
+// exec changes a row behind the API's back.
+func (w *world) exec(query string, args ...any) {
+	w.t.Helper()
+	_, err := w.db.Exec(w.t.Context(), query, args...)
+	w.must(err)
+}
+
+// fresh renews the sign-ins after the clock was advanced.
+func (w *world) fresh(names ...string) {
+	for _, name := range names {
+		c := w.tokens.claims[name]
+		c.AuthTime = w.db.Now(w.t.Context())
+		w.tokens.set(name, c)
+	}
+}
+
 func (w *world) count(query string, args ...any) int {
 	w.t.Helper()
 	var n int64
@@ -291,6 +345,25 @@ func (t *tokens) VerifyAccessToken(_ context.Context, r *realm.Realm, raw, aud s
 		return Claims{}, errors.New("unknown token")
 	}
 	return c, nil
+}
+
+// factors stands for the room of second factors.
+type factors struct {
+	mu  sync.Mutex
+	has map[uuid.UUID]account.FactorSummary
+}
+
+func (f *factors) Of(_ context.Context, id uuid.UUID) (account.FactorSummary, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.has[id], nil
+}
+
+func (f *factors) RemoveAll(_ context.Context, _ *realm.Realm, id uuid.UUID, _ account.By) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.has, id)
+	return nil
 }
 
 type noGrants struct{}
@@ -350,7 +423,42 @@ func (l *ledger) Cancel(ctx context.Context, r *realm.Realm, id uuid.UUID, _ acc
 	return l.outbox.CancelTicket(ctx, id)
 }
 
-const ledgerColumns = `SELECT id, account_id, association_id, practice_id, email, expires_at, created_at, voided_at, void_reason, used_at FROM recovery_tickets `
+func (l *ledger) RequestWaiver(ctx context.Context, r *realm.Realm, w StaffWaiver) (Reset, error) {
+	return l.waive(ctx, r, w, `INSERT INTO answer_waivers (ticket_id, practice_id, requested_by, requested_at, identity_check)
+		VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`, w.ResetID, w.PracticeID, w.By, l.db.Now(ctx), w.IdentityCheck)
+}
+
+func (l *ledger) ApproveWaiver(ctx context.Context, r *realm.Realm, w StaffWaiver) (Reset, error) {
+	reset, err := l.Find(ctx, r, w.ResetID)
+	if err == nil && reset.Waiver != nil && reset.Waiver.RequestedBy == w.By {
+		return Reset{}, ErrSecondPerson
+	}
+	return l.waive(ctx, r, w, `UPDATE answer_waivers SET approved_by = $2, approved_at = $3 WHERE ticket_id = $1 AND approved_at IS NULL`,
+		w.ResetID, w.By, l.db.Now(ctx))
+}
+
+func (l *ledger) waive(ctx context.Context, r *realm.Realm, w StaffWaiver, query string, args ...any) (Reset, error) {
+	if !l.db.InTransaction(ctx) {
+		return Reset{}, errors.New("no transaction")
+	}
+	reset, err := l.Find(ctx, r, w.ResetID)
+	if err != nil {
+		return Reset{}, err
+	}
+	if reset.State != "requested" {
+		return Reset{}, ErrFinished
+	}
+	rows, err := l.db.Exec(ctx, query, args...)
+	if err := database.ExactlyOne(rows, err, ErrWaiver); err != nil {
+		return Reset{}, err
+	}
+	return l.Find(ctx, r, w.ResetID)
+}
+
+const ledgerColumns = `SELECT id, account_id, association_id, practice_id, email, expires_at, created_at, voided_at, void_reason, used_at,
+	requested_at, asked_by, check_text, approved_at FROM (
+		SELECT t.*, w.requested_by AS asked_by, w.requested_at, COALESCE(w.identity_check, '') AS check_text, w.approved_at
+		FROM recovery_tickets t LEFT JOIN answer_waivers w ON w.ticket_id = t.id) both_of_them `
 
 func (l *ledger) Find(ctx context.Context, r *realm.Realm, id uuid.UUID) (Reset, error) {
 	return l.scan(l.db.QueryRow(ctx, ledgerColumns+`WHERE realm = $1 AND id = $2`, r.Name, id))
@@ -367,7 +475,15 @@ func (l *ledger) scan(row *database.Row) (Reset, error) {
 	var created time.Time
 	var voided, used *time.Time
 	var why string
-	err := row.Scan(&out.ID, &out.AccountID, &association, &site, &out.LoginEmail, &out.ExpiresAt, &created, &voided, &why, &used)
+	var waiver Waiver
+	var askedAt *time.Time
+	var askedBy *uuid.UUID
+	err := row.Scan(&out.ID, &out.AccountID, &association, &site, &out.LoginEmail, &out.ExpiresAt, &created, &voided, &why, &used,
+		&askedAt, &askedBy, &waiver.IdentityCheck, &waiver.ApprovedAt)
+	if askedAt != nil && askedBy != nil {
+		waiver.RequestedAt, waiver.RequestedBy = *askedAt, *askedBy
+		out.Waiver = &waiver
+	}
 	if errors.Is(err, database.ErrNoRows) {
 		return Reset{}, ErrNoReset
 	}

@@ -55,11 +55,20 @@ realms:
       support_hours: {{q .Hours}}
       translations:
         es: {name: {{q .BrandES}}, support_hours: {{q .HoursES}}}
+{{- if .KeptSession}}
+    lifetimes:
+      kept_session: {{.KeptSession}}
+{{- end}}
+{{- if .SecondStep}}
+    second_factor:
+      required: everyone
+{{- end}}
     # Everybody in the demo comes from one address.
     recovery:
       requests_per_network_per_hour: 1000
     sign_in:
       attempts_per_network_per_hour: 100000
+      interactions_per_network_per_hour: 100000
     # Reuse of a refresh token is answered at its strictest here: no retry.
     oauth:
       refresh_grace: 0s
@@ -127,6 +136,8 @@ func (r registration) AdminAPI() bool {
 type realmText struct {
 	Name, Issuer, Home, Brand, BrandES, Color, Hours, HoursES string
 	Clients                                                   []registration
+	KeptSession                                               string // how long "Keep me signed in" lasts, "" for not at all
+	SecondStep                                                bool   // everybody has to have one
 }
 
 // zoneName is where the demo's practices are.
@@ -143,8 +154,8 @@ func (o Options) configure() ([]byte, error) {
 		"Hashers":  max(4, runtime.NumCPU()),
 		"Provider": o.providerURL(), "AdminAPI": o.adminAPI(), "Zone": zoneName,
 		"Realms": []realmText{
-			{seed.PatientRealm, o.issuer(seed.PatientRealm), o.patientURL(), "Patient Portal", "Portal del Paciente", "#0b5c8a", "Monday to Friday, 8 to 6", "Lunes a viernes, de 8 a 18", o.registrations(seed.PatientRealm)},
-			{seed.PracticeRealm, o.issuer(seed.PracticeRealm), o.practiceURL(), "Practice Portal", "Portal de la Práctica", "#1f5f54", "Monday to Friday, 7 to 7", "Lunes a viernes, de 7 a 19", o.registrations(seed.PracticeRealm)},
+			{seed.PatientRealm, o.issuer(seed.PatientRealm), o.patientURL(), "Patient Portal", "Portal del Paciente", "#0b5c8a", "Monday to Friday, 8 to 6", "Lunes a viernes, de 8 a 18", o.registrations(seed.PatientRealm), "30d", false},
+			{seed.PracticeRealm, o.issuer(seed.PracticeRealm), o.practiceURL(), "Practice Portal", "Portal del Consultorio", "#1f5f54", "Monday to Friday, 7 to 7", "Lunes a viernes, de 7 a 19", o.registrations(seed.PracticeRealm), "", o.SecondStep},
 		},
 	})
 	if err != nil {

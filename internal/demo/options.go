@@ -20,6 +20,8 @@ type Options struct {
 
 	Port, PatientPort, PracticePort, MailboxPort, SMTPPort, PrivatePort int
 
+	SecondStep bool // staff have to set up a second step
+
 	LogLevel slog.Level
 }
 
@@ -51,6 +53,7 @@ func flags(name string, o *Options, out io.Writer) *flag.FlagSet {
 	f.IntVar(&o.MailboxPort, "mailbox-port", 9003, "`port` of the mailbox's pages and of demo.json")
 	f.IntVar(&o.SMTPPort, "smtp-port", 9025, "`port` on which the mailbox takes mail")
 	f.IntVar(&o.PrivatePort, "private-port", 9004, "`port` of /healthz, /readyz and /metrics")
+	f.BoolVar(&o.SecondStep, "second-step", false, "staff have to set up a second step at sign-in; without it everybody may")
 	f.TextVar(&o.LogLevel, "log", slog.LevelWarn, "`level` of the log on the standard error: debug, info, warn or error")
 	f.Usage = func() {
 		fmt.Fprintf(out, help, name)

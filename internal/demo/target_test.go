@@ -48,7 +48,7 @@ func TestSeedingTwiceChangesNothing(t *testing.T) {
 		must(err)
 		accounts := account.NewService(account.Deps{DB: db, Hasher: password.NewHasher(cfg.Argon2.Params, bytes.Repeat([]byte{1}, 32), password.PoolOptions{}),
 			Blocklist: list, Sessions: session.NewManager(db), Outbox: outbox, Audit: trail, Throttle: account.NewThrottle(ratelimit.New(db)), Catalog: words})
-		people := practice.New(db, practice.Realms{Patient: seed.PatientRealm, Practice: seed.PracticeRealm})
+		people := practice.New(db, practice.Realms{Patient: seed.PatientRealm, Practice: seed.PracticeRealm}, trail)
 		data := seed.Demo()
 		must(seed.Apply(ctx, NewTarget(db, cfg.Realms(), accounts, people), data))
 

@@ -120,26 +120,34 @@ func (cat *Catalog) Expand(lang, key string, value func(any) string, text func(s
 	return out.String()
 }
 
+// find looks the key up in the language, then in its parent (es for es-MX), then
+// in English. Each of them has its own plural rules.
 func (cat *Catalog) find(lang, key string, values map[string]any) string {
-	names := []string{key}
-	if n, ok := values["n"]; ok {
-		form := ".other"
-		if fmt.Sprint(n) == "1" {
-			form = ".one"
+	n, counts := values["n"]
+	for _, l := range []string{lang, base(lang), Fallback} {
+		names := []string{key}
+		if counts {
+			names = []string{key + form(l, n), key + ".other", key}
 		}
-		names = []string{key + form, key}
-	}
-	for _, l := range []string{lang, Fallback} {
 		for _, name := range names {
-			if message, ok := cat.messages[l][name]; ok {
+			message, ok := cat.messages[l][name]
+			if ok && l == Fallback && base(lang) != Fallback {
+				cat.tell(lang, key)
+			}
+			if ok {
 				return message
 			}
 		}
-		if _, told := cat.missing.LoadOrStore(l+"/"+key, true); !told {
-			slog.Warn("no translation", "language", l, "key", key)
-		}
 	}
+	cat.tell(lang, key)
 	return key
+}
+
+// tell logs a sentence that is missing, once.
+func (cat *Catalog) tell(lang, key string) {
+	if _, told := cat.missing.LoadOrStore(lang+"/"+key, true); !told {
+		slog.Warn("no translation", "language", lang, "key", key)
+	}
 }
 
 // Placeholders lists the placeholder names of a sentence, sorted, each once.

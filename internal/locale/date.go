@@ -7,15 +7,13 @@ import (
 	"time"
 )
 
-var spanish = struct {
-	days   [7]string
-	months [12]string
-}{
-	[7]string{"domingo", "lunes", "martes", "miércoles", "jueves", "viernes", "sábado"},
-	[12]string{
-		"enero", "febrero", "marzo", "abril", "mayo", "junio", "julio",
-		"agosto", "septiembre", "octubre", "noviembre", "diciembre",
-	},
+// dateParts are the values that the sentences about dates are given. A language
+// takes those it needs, in its own order.
+var dateParts = map[string][]string{
+	"date.moment": {"weekday", "day", "month", "year", "time", "zone"},
+	"date.day":    {"weekday", "day", "month", "year"},
+	// hour is 0 to 23, hour24 the same in two digits, half says am or pm.
+	"date.time": {"hour", "hour12", "hour24", "minute", "half"},
 }
 
 // Date writes a moment as people of that language do, with the zone by name
@@ -24,45 +22,36 @@ var spanish = struct {
 //	Thursday, March 6, 2025, 9:12 AM EST (UTC−5)
 //	jueves 6 de marzo de 2025, 9:12 a. m. EST (UTC−5)
 //
-// Languages without a form of their own get the international one. A nil
-// location is UTC.
-func Date(lang string, t time.Time, loc *time.Location) string {
-	if loc == nil {
-		loc = time.UTC
+// The order and the names come from the sentences under "date." of the
+// language. A nil location is UTC.
+func (cat *Catalog) Date(lang string, t time.Time, loc *time.Location) string {
+	t = in(t, loc)
+	half := "date.half.am"
+	if t.Hour() >= 12 {
+		half = "date.half.pm"
 	}
-	t = t.In(loc)
-	switch base(lang) {
-	case "en":
-		return t.Format("Monday, January 2, 2006, 3:04 PM") + zone(t)
-	case "es":
-		half := "a. m."
-		if t.Hour() >= 12 {
-			half = "p. m."
-		}
-		return fmt.Sprintf("%s %s, %s %s%s", spanish.days[t.Weekday()], spanishDay(t), t.Format("3:04"), half, zone(t))
-	default:
-		return t.Format("2006-01-02 15:04") + zone(t)
-	}
+	clock := cat.T(lang, "date.time", "hour", t.Hour(), "hour24", t.Format("15"), "hour12", t.Format("3"),
+		"minute", t.Format("04"), "half", cat.T(lang, half))
+	return cat.T(lang, "date.moment", append(cat.dayParts(lang, t), "time", clock, "zone", zone(t))...)
 }
 
 // Day writes the calendar day alone: "March 6, 2025", "6 de marzo de 2025".
-func Day(lang string, t time.Time, loc *time.Location) string {
+func (cat *Catalog) Day(lang string, t time.Time, loc *time.Location) string {
+	return cat.T(lang, "date.day", cat.dayParts(lang, in(t, loc))...)
+}
+
+func (cat *Catalog) dayParts(lang string, t time.Time) []any {
+	weekday := (int(t.Weekday())+6)%7 + 1 // Monday is 1 (ISO 8601)
+	return []any{"day", t.Day(), "year", t.Year(),
+		"month", cat.T(lang, "date.month."+strconv.Itoa(int(t.Month()))),
+		"weekday", cat.T(lang, "date.weekday."+strconv.Itoa(weekday))}
+}
+
+func in(t time.Time, loc *time.Location) time.Time {
 	if loc == nil {
 		loc = time.UTC
 	}
-	t = t.In(loc)
-	switch base(lang) {
-	case "en":
-		return t.Format("January 2, 2006")
-	case "es":
-		return spanishDay(t)
-	default:
-		return t.Format("2006-01-02")
-	}
-}
-
-func spanishDay(t time.Time) string {
-	return fmt.Sprintf("%d de %s de %d", t.Day(), spanish.months[t.Month()-1], t.Year())
+	return t.In(loc)
 }
 
 func base(lang string) string {
@@ -70,10 +59,11 @@ func base(lang string) string {
 	return strings.ToLower(name)
 }
 
+// zone is written alike in all languages: "EST (UTC−5)".
 func zone(t time.Time) string {
 	name, seconds := t.Zone()
 	if seconds == 0 && name == "UTC" {
-		return " UTC"
+		return "UTC"
 	}
 	sign := "+"
 	if seconds < 0 {
@@ -85,7 +75,7 @@ func zone(t time.Time) string {
 	}
 	// Zones without letters are called "-03": the offset says that already.
 	if strings.HasPrefix(name, "+") || strings.HasPrefix(name, "-") {
-		return " (" + offset + ")"
+		return "(" + offset + ")"
 	}
-	return " " + name + " (" + offset + ")"
+	return name + " (" + offset + ")"
 }

@@ -15,21 +15,33 @@ import (
 type Kind string
 
 // The kinds, with the values of Letter.Data that they need. Times are RFC 3339;
-// links are absolute.
+// links are absolute, and freeze is the link for "this wasn't me". what is
+// totp_added, totp_removed, passkey_added, passkey_removed, code_used,
+// codes_renewed or factors_reset.
 const (
 	Reset           Kind = "reset"             // link, until
 	ResetStaff      Kind = "reset_staff"       // link, until, practice; practice_phone may be absent
 	Invite          Kind = "invite"            // link, until, inviter
 	VerifyEmail     Kind = "verify_email"      // link, until
-	PasswordChanged Kind = "password_changed"  // when, device
-	EmailChanged    Kind = "email_changed"     // new_masked; when, practice and practice_phone may be absent: to the old address
+	PasswordChanged Kind = "password_changed"  // when, device, freeze
+	EmailChanged    Kind = "email_changed"     // new_masked, freeze; when, practice and practice_phone may be absent: to the old address
 	EmailChangedNew Kind = "email_changed_new" // practice may be absent: to the new address
-	QuestionChanged Kind = "question_changed"  // when, device
+	QuestionChanged Kind = "question_changed"  // when, device, freeze
+	FactorChanged   Kind = "factor_changed"    // when, device, freeze, what; practice may be absent
+
+	EmailChangeAsked   Kind = "email_change_asked"   // link, until, practice, new_masked, freeze: to the address of today; practice_phone may be absent
+	AccessAdded        Kind = "access_added"         // practice: to the owner of an account that staff have tied to something; practice_phone may be absent
+	EmailInUse         Kind = "email_in_use"         // to the owner of an address that somebody else wanted to use
+	AccountFrozen      Kind = "account_frozen"       // when, masked: to the practice
+	FrozenNotice       Kind = "frozen_notice"        // when: to the person
+	AccountUnfrozen    Kind = "account_unfrozen"     // when, freeze; practice may be absent; password and factors when they are gone, question when there is none
+	AccountUnfrozenOld Kind = "account_unfrozen_old" // when: to an address of before; practice may be absent
 )
 
 // Kinds lists all kinds.
 func Kinds() []Kind {
-	return []Kind{Reset, ResetStaff, Invite, VerifyEmail, PasswordChanged, EmailChanged, EmailChangedNew, QuestionChanged}
+	return []Kind{Reset, ResetStaff, Invite, VerifyEmail, PasswordChanged, EmailChanged, EmailChangedNew, QuestionChanged,
+		FactorChanged, EmailChangeAsked, AccessAdded, EmailInUse, AccountFrozen, FrozenNotice, AccountUnfrozen, AccountUnfrozenOld}
 }
 
 // needs are the values a kind cannot do without, mayHave those it can use.
@@ -38,16 +50,31 @@ var needs = map[Kind][]string{
 	ResetStaff:      {"link", "until", "practice"},
 	Invite:          {"link", "until", "inviter"},
 	VerifyEmail:     {"link", "until"},
-	PasswordChanged: {"when", "device"},
-	EmailChanged:    {"new_masked"},
+	PasswordChanged: {"when", "device", "freeze"},
+	EmailChanged:    {"new_masked", "freeze"},
 	EmailChangedNew: {},
-	QuestionChanged: {"when", "device"},
+	QuestionChanged: {"when", "device", "freeze"},
+	FactorChanged:   {"when", "device", "freeze", "what"},
+
+	EmailChangeAsked:   {"link", "until", "practice", "new_masked", "freeze"},
+	AccessAdded:        {"practice"},
+	EmailInUse:         {},
+	AccountFrozen:      {"when", "masked"},
+	FrozenNotice:       {"when"},
+	AccountUnfrozen:    {"when", "freeze"},
+	AccountUnfrozenOld: {"when"},
 }
 
 var mayHave = map[Kind][]string{
 	ResetStaff:      {"practice_phone"},
 	EmailChanged:    {"when", "practice", "practice_phone"},
 	EmailChangedNew: {"practice"},
+	FactorChanged:   {"practice"},
+
+	EmailChangeAsked:   {"practice_phone"},
+	AccessAdded:        {"practice_phone"},
+	AccountUnfrozen:    {"practice", "password", "factors", "question"},
+	AccountUnfrozenOld: {"practice"},
 }
 
 // Letter is a letter to be sent. AccountID and TicketID may be uuid.Nil.

@@ -93,8 +93,9 @@ type view struct {
 	Lang, Realm, Subject, Preheader         string
 	Link, Until, When, Device               string
 	Practice, PracticePhone, Inviter        string
-	NewMasked                               string
-	Hours                                   int // whole hours the link lives; 0 when it is not whole
+	NewMasked, Masked, Freeze, What         string
+	Password, Factors, Question             string // set: see AccountUnfrozen
+	Hours                                   int    // whole hours the link lives; 0 when it is not whole
 	Forgot, Account, Home                   string
 	SupportPhone, SupportEmail, SupportHour string
 	Color, OnColor                          string
@@ -108,7 +109,7 @@ func (r *Renderer) Render(l Letter) (Content, error) {
 	if !ok {
 		return Content{}, fmt.Errorf("%w: unknown kind %q", ErrLetter, l.Kind)
 	}
-	v := newView(lang, l)
+	v := newView(r.cat, lang, l)
 	c := Content{Lang: lang}
 	for _, part := range []struct {
 		name string
@@ -144,22 +145,23 @@ func (r *Renderer) language(l Letter) string {
 	return locale.Fallback
 }
 
-func newView(lang string, l Letter) view {
+func newView(cat *locale.Catalog, lang string, l Letter) view {
 	r := l.Realm
 	date := func(name string) string {
 		at, err := time.Parse(time.RFC3339, l.Data[name])
 		if err != nil {
 			return l.Data[name]
 		}
-		return locale.Date(lang, at, r.TimeZone)
+		return cat.Date(lang, at, r.TimeZone)
 	}
 	brand := r.Brand.In(lang)
 	v := view{
 		Lang: lang, Realm: brand.Name,
 		Link: l.Data["link"], Until: date("until"), When: date("when"), Device: l.Data["device"],
 		Practice: l.Data["practice"], PracticePhone: l.Data["practice_phone"], Inviter: l.Data["inviter"],
-		NewMasked: l.Data["new_masked"],
-		Forgot:    r.URL("/forgot"), Account: r.URL("/account"), Home: r.Home,
+		NewMasked: l.Data["new_masked"], Masked: l.Data["masked"], Freeze: l.Data["freeze"], What: l.Data["what"],
+		Password: l.Data["password"], Factors: l.Data["factors"], Question: l.Data["question"],
+		Forgot: r.URL("/forgot"), Account: r.URL("/account"), Home: r.Home,
 		SupportPhone: brand.SupportPhone, SupportEmail: brand.SupportEmail, SupportHour: brand.SupportHours,
 	}
 	if life := r.Lifetimes.ResetLink; life%time.Hour == 0 {

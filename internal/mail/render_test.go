@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -17,9 +18,12 @@ import (
 func sample(t testing.TB, kind Kind, lang string) Letter {
 	return Letter{Realm: patientRealm(t), Kind: kind, To: "maria@example.test", Locale: lang, Data: map[string]string{
 		"link": testLink, "until": "2025-03-06T14:12:00Z", "when": "2025-03-04T14:12:00Z", "device": "Firefox on Linux",
-		"practice": "Riverside Pediatrics", "practice_phone": "555-0199", "inviter": "Riverside Pediatrics", "new_masked": "m•••@example.test",
+		"practice": "Riverside Pediatrics", "practice_phone": "555-0199", "inviter": "Riverside Pediatrics", "new_masked": "m•••@example.test", "masked": "n•••@example.test",
+		"freeze": testFreeze, "what": "passkey_added", "password": "gone", "factors": "gone", "question": "none",
 	}}
 }
+
+const testFreeze = "https://id.example.test/patient/freeze/invented"
 
 // The subjects, preheaders and sentences that people were promised.
 func TestLettersSayWhatTheyShould(t *testing.T) {
@@ -32,23 +36,38 @@ func TestLettersSayWhatTheyShould(t *testing.T) {
 		subject, preheader string
 		says               []string
 		button             string // where it leads
+		freeze             bool   // "this wasn't me" stands below the button
 	}{
-		{Reset, "en", "Reset your Patient Portal password", "Works until " + en, []string{"until " + en + " (48 hours) and only once", "Not you? Ignore this email; nothing changes.", "call 555-0100"}, testLink},
-		{Reset, "es", "Restablezca su contraseña de Patient Portal", "Funciona hasta el " + es, []string{"hasta el " + es + " (48 horas) y una sola vez", "¿No fue usted?", "llame al 555-0100"}, testLink},
-		{ResetStaff, "en", "Riverside Pediatrics sent you a password link", "Works until " + en, []string{"(48 hours)", "current password works until you choose a new one", "Call Riverside Pediatrics at 555-0199"}, testLink},
-		{ResetStaff, "es", "Riverside Pediatrics le envió un enlace para su contraseña", "Funciona hasta el " + es, []string{"contraseña actual funciona hasta que elija una nueva", "Llame a Riverside Pediatrics al 555-0199"}, testLink},
-		{Invite, "en", "Set up your Patient Portal account", "Works until " + en, []string{"Riverside Pediatrics invited you"}, testLink},
-		{Invite, "es", "Configure su cuenta de Patient Portal", "Funciona hasta el " + es, []string{"Riverside Pediatrics le invita"}, testLink},
-		{VerifyEmail, "en", "Confirm your new email", "Works until " + en, nil, testLink},
-		{VerifyEmail, "es", "Confirme su correo electrónico nuevo", "Funciona hasta el " + es, nil, testLink},
-		{PasswordChanged, "en", "Your Patient Portal password was changed", "Not you? Act now", []string{whenEN, "Device: Firefox on Linux", "Reset your password now and call 555-0100"}, "https://id.example.test/patient/forgot"},
-		{PasswordChanged, "es", "Se cambió su contraseña de Patient Portal", "¿No fue usted? Actúe ahora", []string{whenES, "Dispositivo: Firefox on Linux", "Restablezca su contraseña ahora y llame al 555-0100"}, "https://id.example.test/patient/forgot"},
-		{EmailChanged, "en", "Your sign-in email was changed", "Not you? Call us", []string{"m•••@example.test", "Not you? Call 555-0100"}, ""},
-		{EmailChanged, "es", "Cambió el correo electrónico con el que inicia sesión", "¿No fue usted? Llámenos", []string{"m•••@example.test", "Llame de inmediato al 555-0100"}, ""},
-		{EmailChangedNew, "en", "Your sign-in email was changed", "Sign in to Patient Portal with this address", nil, "https://portal.example.test/"},
-		{EmailChangedNew, "es", "Cambió el correo electrónico con el que inicia sesión", "Inicie sesión en Patient Portal con esta dirección", nil, "https://portal.example.test/"},
-		{QuestionChanged, "en", "Your sign-in settings changed", "Not you? Act now", []string{"security question", whenEN, "Firefox on Linux"}, "https://id.example.test/patient/account"},
-		{QuestionChanged, "es", "Cambió su configuración de inicio de sesión", "¿No fue usted? Actúe ahora", []string{"pregunta de seguridad", whenES, "Firefox on Linux"}, "https://id.example.test/patient/account"},
+		{Reset, "en", "Reset your Patient Portal password", "Works until " + en, []string{"until " + en + " (48 hours) and only once", "Not you? Ignore this email; nothing changes.", "call 555-0100"}, testLink, false},
+		{Reset, "es", "Restablezca su contraseña de Patient Portal", "Funciona hasta el " + es, []string{"hasta el " + es + " (48 horas) y una sola vez", "¿No fue usted?", "llame al 555-0100"}, testLink, false},
+		{ResetStaff, "en", "Riverside Pediatrics sent you a password link", "Works until " + en, []string{"(48 hours)", "current password works until you choose a new one", "Call Riverside Pediatrics at 555-0199"}, testLink, false},
+		{ResetStaff, "es", "Riverside Pediatrics le envió un enlace para su contraseña", "Funciona hasta el " + es, []string{"contraseña actual funciona hasta que elija una nueva", "Llame a Riverside Pediatrics al 555-0199"}, testLink, false},
+		{Invite, "en", "Set up your Patient Portal account", "Works until " + en, []string{"Riverside Pediatrics invited you"}, testLink, false},
+		{Invite, "es", "Configure su cuenta de Patient Portal", "Funciona hasta el " + es, []string{"Riverside Pediatrics le invita"}, testLink, false},
+		{VerifyEmail, "en", "Confirm your new email", "Works until " + en, nil, testLink, false},
+		{VerifyEmail, "es", "Confirme su correo electrónico nuevo", "Funciona hasta el " + es, nil, testLink, false},
+		{PasswordChanged, "en", "Your Patient Portal password was changed", "Not you? Act now", []string{whenEN, "Device: Firefox on Linux", "Reset your password now and call 555-0100"}, "https://id.example.test/patient/forgot", true},
+		{PasswordChanged, "es", "Se cambió su contraseña de Patient Portal", "¿No fue usted? Actúe ahora", []string{whenES, "Dispositivo: Firefox on Linux", "Restablezca su contraseña ahora y llame al 555-0100"}, "https://id.example.test/patient/forgot", true},
+		{EmailChanged, "en", "Your sign-in email was changed", "Not you? Call us", []string{"m•••@example.test", "Not you? Call 555-0100"}, testFreeze, false},
+		{EmailChanged, "es", "Cambió el correo electrónico con el que inicia sesión", "¿No fue usted? Llámenos", []string{"m•••@example.test", "Llame de inmediato al 555-0100"}, testFreeze, false},
+		{EmailChangedNew, "en", "Your sign-in email was changed", "Sign in to Patient Portal with this address", nil, "https://portal.example.test/", false},
+		{EmailChangedNew, "es", "Cambió el correo electrónico con el que inicia sesión", "Inicie sesión en Patient Portal con esta dirección", nil, "https://portal.example.test/", false},
+		{QuestionChanged, "en", "Your sign-in settings changed", "Not you? Act now", []string{"security question", whenEN, "Firefox on Linux"}, "https://id.example.test/patient/account", true},
+		{QuestionChanged, "es", "Cambió su configuración de inicio de sesión", "¿No fue usted? Actúe ahora", []string{"pregunta de seguridad", whenES, "Firefox on Linux"}, "https://id.example.test/patient/account", true},
+		{FactorChanged, "en", "Your sign-in settings changed", "Not you? Act now", []string{"A passkey was added", whenEN, "Firefox on Linux", "lock your account"}, "https://id.example.test/patient/account", true},
+		{FactorChanged, "es", "Cambió su configuración de inicio de sesión", "¿No fue usted? Actúe ahora", []string{"Se agregó una llave de acceso", whenES, "bloquee su cuenta"}, "https://id.example.test/patient/account", true},
+		{EmailChangeAsked, "en", "Riverside Pediatrics wants to change your sign-in email", "Nothing changes until you allow it", []string{"m•••@example.test", "until " + en, "Call Riverside Pediatrics at 555-0199"}, testLink, true},
+		{EmailChangeAsked, "es", "Riverside Pediatrics quiere cambiar el correo con el que inicia sesión", "Nada cambia hasta que usted lo permita", []string{"m•••@example.test", "hasta el " + es}, testLink, true},
+		{EmailInUse, "en", "Somebody entered your Patient Portal email", "Nothing changed", []string{"You sign in as before"}, "", false},
+		{EmailInUse, "es", "Alguien escribió su correo de Patient Portal", "No cambió nada", []string{"como antes"}, "", false},
+		{AccountFrozen, "en", "A Patient Portal account was locked", "Its owner needs your help", []string{"n•••@example.test", whenEN, "the number you have on file"}, "", false},
+		{AccountFrozen, "es", "Se bloqueó una cuenta de Patient Portal", "Su titular necesita ayuda", []string{"n•••@example.test", whenES}, "", false},
+		{FrozenNotice, "en", "Your Patient Portal account is locked", "Call us to unlock it", []string{whenEN, "Call 555-0100"}, "", false},
+		{FrozenNotice, "es", "Su cuenta de Patient Portal está bloqueada", "Llámenos para desbloquearla", []string{whenES, "Llame al 555-0100"}, "", false},
+		{AccountUnfrozen, "en", "Your Patient Portal account is unlocked", "Not you? Act now", []string{whenEN, "Riverside Pediatrics unlocked it", "Your old password does not work any more", "no security question now", "Call 555-0100, and we make sure", "We removed the second steps", "Did you not ask for this? Call 555-0100"}, "https://id.example.test/patient/forgot", true},
+		{AccountUnfrozen, "es", "Su cuenta de Patient Portal está desbloqueada", "¿No fue usted? Actúe ahora", []string{whenES, "La desbloqueó Riverside Pediatrics", "Su contraseña anterior ya no funciona", "no tiene ahora una pregunta de seguridad", "Quitamos los segundos pasos"}, "https://id.example.test/patient/forgot", true},
+		{AccountUnfrozenOld, "en", "A Patient Portal account of yours was unlocked", "Not you? Call us", []string{whenEN, "Riverside Pediatrics unlocked it", "another address", "Call 555-0100 at once"}, "", false},
+		{AccountUnfrozenOld, "es", "Se desbloqueó una cuenta suya de Patient Portal", "¿No fue usted? Llámenos", []string{whenES, "otra dirección", "de inmediato al 555-0100"}, "", false},
 	} {
 		t.Run(string(c.kind)+" "+c.lang, func(t *testing.T) {
 			got, err := r.Render(sample(t, c.kind, c.lang))
@@ -64,8 +83,18 @@ func TestLettersSayWhatTheyShould(t *testing.T) {
 					t.Errorf("%q is missing in\n%s\n%s", s, got.Text, page.text)
 				}
 			}
-			if c.button == "" && len(page.links) != 0 || c.button != "" && (len(page.links) != 2 || page.links[0] != c.button || page.links[1] != c.button) {
-				t.Errorf("links %q", page.links)
+			var links []string
+			if c.button != "" {
+				links = append(links, c.button, c.button)
+			}
+			if c.freeze {
+				links = append(links, testFreeze)
+				if strings.Count(got.Text, "\n"+testFreeze+"\n") != 1 {
+					t.Errorf("no way to freeze the account in the text:\n%s", got.Text)
+				}
+			}
+			if !slices.Equal(page.links, links) {
+				t.Errorf("links %q, want %q", page.links, links)
 			}
 			if c.button != "" && (!strings.Contains(page.text, c.button) || strings.Count(got.Text, "\n"+c.button+"\n") != 1) {
 				t.Errorf("the full URL is not once in the text:\n%s", got.Text)
@@ -175,11 +204,11 @@ func TestValuesAreEscaped(t *testing.T) {
 	for _, kind := range Kinds() {
 		l := sample(t, kind, "en")
 		for name, v := range l.Data {
-			if name != "link" && name != "until" && name != "when" {
+			if name != "link" && name != "freeze" && name != "until" && name != "when" {
 				l.Data[name] = v + `<b>"&</b>{{.}}`
 			}
 		}
-		l.Data["link"] = `javascript:alert(1)`
+		l.Data["link"], l.Data["freeze"] = `javascript:alert(1)`, `javascript:alert(2)`
 		bad := *l.Realm
 		bad.Brand.Color = `red;background:url(https://evil.example.test)`
 		bad.Brand.Name = "Portal\r\n<i>"

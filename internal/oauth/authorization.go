@@ -36,6 +36,7 @@ type authorization struct {
 	loginHint        string
 	uiLocales        string
 	claims           *claimsRequest // nil: none
+	acrs             []string       // wished for, the best first: a wish, no demand
 	essentialACR     []string       // one of these the sign-in has to reach; nil: any
 
 	flow   *interaction // nil when the request came straight from the client
@@ -59,6 +60,13 @@ var (
 	errGarbled    = errors.New("client or redirect URI sent more than once")
 )
 
+// Clients put some state of theirs into these; both are kept in rows that
+// anybody can make.
+const (
+	maxState = 4 << 10
+	maxNonce = 1 << 10
+)
+
 // readParameters reads the parameters of a request, wherever they came from.
 // As long as it is not certain where the answer may go there is no
 // authorization; after that both are returned.
@@ -75,7 +83,7 @@ func (p *Provider) readParameters(ctx context.Context, r *realm.Realm, found *re
 			a.form[name] = v
 		}
 	}
-	a.state, a.hasState = a.form.Get("state"), a.form.Has("state")
+	a.state, a.hasState = a.form.Get("state"), hasState(a.form)
 	a.loginHint, a.uiLocales = a.form.Get("login_hint"), a.form.Get("ui_locales")
 	a.nonce = a.form.Get("nonce")
 	a.mode = responseMode(form)
@@ -91,6 +99,12 @@ func (p *Provider) readParameters(ctx context.Context, r *realm.Realm, found *re
 		return a, refuse(errUnmet, "No sign-in here reaches the acr that is essential.")
 	}
 	return a, a.checkHint(r, form, p.publicKeys(ctx, r))
+}
+
+// hasState reports whether an answer repeats the state. One that is refused for
+// its length is not: the answer would be too long for a browser.
+func hasState(form url.Values) bool {
+	return len(form["state"]) == 1 && len(form.Get("state")) <= maxState
 }
 
 // responseMode is where answers go: the mode asked for, if there is one of
@@ -134,6 +148,10 @@ func (a *authorization) checkShape(_ context.Context, _ *realm.Realm, form url.V
 			a.hasState = false
 		}
 		return refuse(errInvalidRequest, "A parameter was sent more than once.")
+	case len(a.state) > maxState || len(a.nonce) > maxNonce:
+		return refuse(errInvalidRequest, "The state or the nonce is too long.")
+	case len(a.encode()) > maxLocation:
+		return refuse(errInvalidRequest, "The request is too long.")
 	case form.Has("registration"):
 		return refuse(errRegistration, "Registration in a request is not supported.")
 	}
@@ -169,8 +187,13 @@ func (a *authorization) checkScope(_ context.Context, r *realm.Realm, form url.V
 	for _, scope := range strings.Fields(form.Get("scope")) {
 		switch {
 		case slices.Contains(a.scopes, scope):
-		case !slices.Contains(r.OAuth.Scopes, scope) || !a.client.AllowsScope(scope):
-			return refuse(errInvalidScope, "A scope is unknown, or not allowed for this client.")
+		case !slices.Contains(r.OAuth.Scopes, scope):
+			// Ignored (OpenID Connect Core §3.1.2.1): clients are written for many
+			// providers. The token response says what was granted (RFC 6749 §3.3).
+		case !a.client.AllowsScope(scope):
+			// Something that is known here is not forgotten in silence: somebody has to
+			// register the client for it.
+			return refuse(errInvalidScope, "A scope is not allowed for this client.")
 		case scope == realm.ScopeOfflineAccess && !(a.client.AllowsGrant(realm.GrantRefresh) && a.brings("code")):
 			// Ignored: the client could not use it (OpenID Connect Core §11).
 		default:
@@ -229,6 +252,10 @@ func (a *authorization) checkPrompt(_ context.Context, _ *realm.Realm, form url.
 		a.maxAge = time.Duration(seconds) * time.Second
 	} else if a.client.DefaultMaxAge != nil {
 		a.maxAge = time.Duration(*a.client.DefaultMaxAge) * time.Second
+	}
+	// A voluntary claim either way (OpenID Connect Registration §2).
+	if a.acrs = strings.Fields(form.Get("acr_values")); len(a.acrs) == 0 {
+		a.acrs = a.client.DefaultACRs
 	}
 	return nil
 }

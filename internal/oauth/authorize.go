@@ -116,6 +116,9 @@ func (p *Provider) decide(c *gin.Context, r *realm.Realm, a *authorization) erro
 	if current != nil {
 		s.subject = p.subject(r, a.client, current.AccountID)
 	}
+	if err := p.look(c.Request.Context(), &s); err != nil {
+		return page(err)
+	}
 	if step := next(s); step != stepNone {
 		return p.ask(c, r, s, step)
 	}
@@ -126,18 +129,31 @@ func (p *Provider) decide(c *gin.Context, r *realm.Realm, a *authorization) erro
 	return p.grant(c, r, s, rule)
 }
 
+// declined is the parameter with which a person who was asked to set up a
+// second factor comes back without one.
+const declined = "declined"
+
 // ask sends the browser to a page of ours, or tells the client that it would
 // have to.
 func (p *Provider) ask(c *gin.Context, r *realm.Realm, s situation, what step) error {
 	a := s.request
 	code, description, path := errLoginRequired, "The person has to sign in.", pathSignIn
-	if what == stepConsent {
+	switch what {
+	case stepConsent:
 		code, description, path = errConsentRequired, "The person has to agree.", pathConsent
+	case stepSecond:
+		path = pathSecond
+	case stepEnrol:
+		path = pathEnrol
 	}
 	// Somebody just signed in for this request and is not who the client means:
 	// asking again would go round in circles.
-	if a.silent() || what == stepSignIn && s.session != nil && s.freshForThis() {
-		if what == stepSignIn && !a.silent() && !s.strongEnough() {
+	round := what == stepSignIn && s.session != nil && s.freshForThis()
+	if what == stepEnrol && a.flow != nil && c.Query(declined) != "" {
+		round = true
+	}
+	if a.silent() || round {
+		if what != stepConsent && !a.silent() && !s.strongEnough() {
 			code, description = errUnmet, "The sign-in does not reach the acr that is essential."
 		}
 		return p.answerError(c, r, a, refuse(code, description))
@@ -145,6 +161,9 @@ func (p *Provider) ask(c *gin.Context, r *realm.Realm, s situation, what step) e
 	if a.flow != nil {
 		seeOther(c, flowPath(r, path, a.flow.id))
 		return nil
+	}
+	if err := p.mayBegin(c, r); err != nil {
+		return page(err)
 	}
 	id, err := p.begin(c.Request.Context(), r, a, web.Browser(c))
 	if err != nil {
@@ -190,7 +209,7 @@ func (p *Provider) storeGrant(ctx context.Context, r *realm.Realm, s situation, 
 	a := s.request
 	g := a.grantFor(r, database.NewID(), u.now)
 	g.AccountID, g.SessionID = s.session.AccountID, s.session.ID
-	g.AuthTime, g.ACR, g.AMR = s.session.AuthTime, s.session.ACR, s.session.AMR
+	g.AuthTime, g.ACR, g.AMR = s.session.AuthTime, s.acr(), s.session.AMR
 	u.authorize, u.grant, u.client, u.consent, u.ip = a, g, a.client, rule, ip
 
 	target, err := url.Parse(a.redirectURI)

@@ -7,7 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,20 +24,21 @@ const (
 	// sent, so clocks that differ are all it has to bridge.
 	logoutTokenLife = 2 * time.Minute
 	// logoutGiveUp is how long a client is told again that a session has ended.
-	// Its refresh tokens are dead anyway.
+	// Refresh tokens died with the session, and no access token lives so long:
+	// after that a client learns of it by the next token it asks for.
 	logoutGiveUp = 2 * time.Hour
 
 	logoutFirstRetry = 2 * time.Second
 	logoutMostRetry  = 5 * time.Minute
-	logoutLease      = 30 * time.Second // far above what an attempt may take
-	logoutPoll       = time.Second
-	logoutPollFirst  = 20 * time.Millisecond
-	logoutParallel   = 8
 	logoutKeep       = 7 * 24 * time.Hour
 )
 
-// errLostDelivery says that another worker has the delivery now.
-var errLostDelivery = errors.New("the lease of the logout delivery is lost")
+var (
+	// errLostDelivery says that another worker has the delivery now.
+	errLostDelivery = errors.New("the lease of the logout delivery is lost")
+	// errDown says that a client does not answer, whatever it is sent.
+	errDown = errors.New("the client is not there")
+)
 
 // logoutAnswer bounds what is read of a client's answer; nothing is made of it.
 const logoutAnswer = 16 << 10
@@ -47,9 +48,12 @@ const logoutAnswer = 16 << 10
 type delivery struct {
 	id, session                 uuid.UUID
 	realm, client, subject, alg string
+	sid                         string // the session as the client knows it
 	uri                         string
 	attempt                     int64
 	created, notAfter           time.Time
+
+	failures int64 // of the client, one after the other, when it was claimed
 }
 
 // sessionsEnded queues a logout token for every client that the sessions were
@@ -71,19 +75,29 @@ func (p *Provider) sessionsEnded(ctx context.Context, ended []session.Ended, _ s
 			if c.BackchannelLogoutURI == "" {
 				continue
 			}
-			_, err := p.db.Exec(ctx, `
-				INSERT INTO logout_deliveries (id, realm, client_id, session_id, subject, uri, alg, state,
-					next_attempt_at, not_after, created_at)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, 'queued', $8, $9, $8)`,
-				database.NewID(), r.Name, c.ID, s.ID, p.subject(r, c, s.AccountID), c.BackchannelLogoutURI,
-				logoutAlg(r, c), now, now.Add(logoutGiveUp))
-			if err != nil {
+			if err := p.queueLogout(ctx, r, c, s, now); err != nil {
 				return fmt.Errorf("queue logout token: %w", err)
 			}
 		}
 	}
 	p.wakeLogouts()
 	return nil
+}
+
+func (p *Provider) queueLogout(ctx context.Context, r *realm.Realm, c *realm.Client, s session.Ended, now time.Time) error {
+	var b database.Batch
+	// Almost always it has its row, and then nothing is locked: many sign out at once.
+	b.Queue(`
+		INSERT INTO logout_clients (realm, client_id, not_before, served_at) VALUES ($1, $2, $3, $3)
+		ON CONFLICT (realm, client_id) DO NOTHING`, r.Name, c.ID, now)
+	b.Queue(`
+		INSERT INTO logout_deliveries (id, realm, client_id, session_id, sid, subject, uri, alg, state,
+			next_attempt_at, not_after, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'queued', $9, $10, $9)`,
+		database.NewID(), r.Name, c.ID, s.ID, p.sid(r, c, s.ID), p.subject(r, c, s.AccountID), c.BackchannelLogoutURI,
+		logoutAlg(r, c), now, now.Add(logoutGiveUp))
+	_, err := p.db.Batch(ctx, &b)
+	return err
 }
 
 // logoutAlg is the algorithm the client knows from its ID tokens.
@@ -119,90 +133,13 @@ func (p *Provider) clientsOf(ctx context.Context, r *realm.Realm, sessionID uuid
 	return clients, nil
 }
 
-func (p *Provider) wakeLogouts() {
-	select {
-	case p.logoutWake <- struct{}{}:
-	default:
-	}
-}
-
-// LogoutWorker delivers logout tokens until ctx ends, then waits for those that
-// are under way. Any number of replicas may run it.
-func (p *Provider) LogoutWorker(ctx context.Context) error {
-	var under sync.WaitGroup
-	defer under.Wait()
-	slots := make(chan struct{}, logoutParallel)
-	poll := logoutPollFirst
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case slots <- struct{}{}:
-		}
-		d, err := p.claimLogout(ctx)
-		if err == nil {
-			under.Go(func() {
-				defer func() { <-slots; p.wakeLogouts() }()
-				p.deliverLogout(ctx, d)
-			})
-			poll = logoutPollFirst
-			continue
-		}
-		<-slots
-		if !errors.Is(err, database.ErrNoRows) && ctx.Err() == nil {
-			p.log.Error("the queue of logout tokens could not be read, trying again", "error", err)
-			poll = logoutPoll
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-p.logoutWake:
-			poll = logoutPollFirst
-		case <-time.After(poll):
-			poll = min(2*poll, logoutPoll)
-		}
-	}
-}
-
-// DeliverLogouts makes one attempt for everything that is due at this moment
-// and returns how many those were.
-func (p *Provider) DeliverLogouts(ctx context.Context) (int, error) {
-	for n := 0; ; n++ {
-		d, err := p.claimLogout(ctx)
-		if errors.Is(err, database.ErrNoRows) {
-			return n, nil
-		}
-		if err != nil {
-			return n, fmt.Errorf("claim logout token: %w", err)
-		}
-		p.deliverLogout(ctx, d)
-	}
-}
-
-const logoutDue = `state = 'queued' AND next_attempt_at <= $1 AND (lease_until IS NULL OR lease_until <= $1)`
-
-// claimLogout takes the next delivery that is due, for the length of a lease,
-// or returns ErrNoRows.
-func (p *Provider) claimLogout(ctx context.Context) (d delivery, err error) {
-	now := p.db.Now(ctx)
-	// Looking first keeps an idle worker away from SQLite's single writer.
-	var one int64
-	if err := p.db.QueryRow(ctx, `SELECT 1 FROM logout_deliveries WHERE `+logoutDue+` LIMIT 1`, now).Scan(&one); err != nil {
-		return delivery{}, err
-	}
-	err = p.db.QueryRow(ctx, `
-		UPDATE logout_deliveries SET attempts = attempts + 1, lease_until = $2
-		WHERE id = (SELECT id FROM logout_deliveries WHERE `+logoutDue+` ORDER BY next_attempt_at LIMIT 1`+p.db.SkipLocked()+`)
-		RETURNING id, realm, client_id, session_id, subject, uri, alg, attempts, created_at, not_after`, now, now.Add(logoutLease)).
-		Scan(&d.id, &d.realm, &d.client, &d.session, &d.subject, &d.uri, &d.alg, &d.attempt, &d.created, &d.notAfter)
-	return d, err
-}
-
 // deliverLogout makes one attempt and records its outcome, even when the
 // worker is being stopped.
 func (p *Provider) deliverLogout(ctx context.Context, d delivery) {
 	ctx = context.WithoutCancel(ctx)
+	began := time.Now()
 	failure := p.sendLogout(ctx, d)
+	p.logoutMetrics.seconds.Observe(time.Since(began).Seconds())
 	log := p.log.With("delivery", d.id, "realm", d.realm, "client", d.client, "attempt", d.attempt)
 	if err := p.recordLogout(ctx, d, failure); err != nil && !errors.Is(err, errLostDelivery) {
 		log.Error("the outcome of a logout token could not be recorded", "error", err)
@@ -221,7 +158,7 @@ func (p *Provider) sendLogout(ctx context.Context, d delivery) error {
 	}
 	now := p.db.Now(ctx)
 	raw, err := p.sign(ctx, r, d.alg, token.TypeLogout, token.Logout{
-		Issuer: r.Issuer, Subject: d.subject, Audience: token.Audience{d.client}, SessionID: d.session.String(),
+		Issuer: r.Issuer, Subject: d.subject, Audience: token.Audience{d.client}, SessionID: d.sid,
 		IssuedAt: now.Unix(), ExpiresAt: now.Add(logoutTokenLife).Unix(), ID: database.NewID().String(),
 		Events: token.LogoutEvents(),
 	})
@@ -230,7 +167,10 @@ func (p *Provider) sendLogout(ctx context.Context, d delivery) error {
 	}
 	answer, err := p.outbound.PostForm(ctx, d.uri, url.Values{"logout_token": {raw}}, logoutAnswer)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errDown, err)
+	}
+	if answer.Status >= http.StatusInternalServerError || answer.Status == http.StatusTooManyRequests {
+		return fmt.Errorf("%w: the client answered %d", errDown, answer.Status)
 	}
 	if answer.Status != http.StatusOK && answer.Status != http.StatusNoContent {
 		return fmt.Errorf("the client answered %d", answer.Status)
@@ -238,32 +178,76 @@ func (p *Provider) sendLogout(ctx context.Context, d delivery) error {
 	return nil
 }
 
+// recordLogout keeps the outcome of an attempt: of this delivery, and of the
+// client. One that is down is left alone for a while with all it has to hear.
 func (p *Provider) recordLogout(ctx context.Context, d delivery, failure error) error {
-	now := p.db.Now(ctx)
-	if failure == nil {
-		return p.finishLogout(ctx, d, "delivered", "", now)
+	now, wait, rest := p.db.Now(ctx), logoutRetry(d.attempt), logoutRetry(d.failures+1)
+	if errors.Is(failure, errDown) {
+		wait = max(wait, rest)
 	}
-	why := failure.Error()
+	result := "retried"
+	switch {
+	case failure == nil:
+		result = "delivered"
+	case !now.Add(wait).Before(d.notAfter):
+		result = "expired"
+	}
+	err := p.db.InTx(ctx, func(ctx context.Context) error {
+		if err := p.recordHealth(ctx, d, failure, now, rest); err != nil {
+			return err
+		}
+		switch result {
+		case "delivered":
+			return p.finishLogout(ctx, d, result, "", now)
+		case "retried":
+			n, err := p.db.Exec(ctx, `
+				UPDATE logout_deliveries SET lease_until = NULL, next_attempt_at = $3, last_error = $4
+				WHERE id = $1 AND attempts = $2 AND state = 'queued'`, d.id, d.attempt, now.Add(wait), shortened(failure))
+			return database.ExactlyOne(n, err, errLostDelivery)
+		}
+		if err := p.finishLogout(ctx, d, result, shortened(failure), now); err != nil {
+			return err
+		}
+		return p.audit.Record(ctx, undelivered(d.realm, d.client,
+			map[string]any{"session": d.session.String(), "attempts": d.attempt, "deliveries": 1}))
+	})
+	if err == nil {
+		p.logoutMetrics.ended.WithLabelValues(result).Inc()
+	}
+	return err
+}
+
+// recordHealth counts how often a client was down, one time after the other,
+// and lets it rest.
+func (p *Provider) recordHealth(ctx context.Context, d delivery, failure error, now time.Time, rest time.Duration) error {
+	var err error
+	if errors.Is(failure, errDown) {
+		_, err = p.db.Exec(ctx, `
+			UPDATE logout_clients SET failures = failures + 1, not_before = $3 WHERE realm = $1 AND client_id = $2`,
+			d.realm, d.client, now.Add(rest))
+	} else if d.failures > 0 {
+		_, err = p.db.Exec(ctx, `
+			UPDATE logout_clients SET failures = 0, not_before = $3 WHERE realm = $1 AND client_id = $2`, d.realm, d.client, now)
+	}
+	if err != nil {
+		return fmt.Errorf("record how a client fares: %w", err)
+	}
+	return nil
+}
+
+func shortened(err error) string {
+	why := err.Error()
 	if len(why) > 300 {
 		why = why[:300]
 	}
-	wait := logoutRetry(d.attempt)
-	if now.Add(wait).Before(d.notAfter) {
-		n, err := p.db.Exec(ctx, `
-			UPDATE logout_deliveries SET lease_until = NULL, next_attempt_at = $3, last_error = $4
-			WHERE id = $1 AND attempts = $2 AND state = 'queued'`, d.id, d.attempt, now.Add(wait), why)
-		return database.ExactlyOne(n, err, errLostDelivery)
+	return strings.ToValidUTF8(why, "")
+}
+
+func undelivered(realmName, client string, details map[string]any) audit.Event {
+	return audit.Event{
+		Realm: realmName, Kind: "logout.undelivered", Outcome: audit.Failure, Severity: audit.Warning, Actor: "system",
+		Target: audit.Client(client), ClientID: client, Details: details,
 	}
-	return p.db.InTx(ctx, func(ctx context.Context) error {
-		if err := p.finishLogout(ctx, d, "expired", why, now); err != nil {
-			return err
-		}
-		return p.audit.Record(ctx, audit.Event{
-			Realm: d.realm, Kind: "logout.undelivered", Outcome: audit.Failure, Severity: audit.Warning, Actor: "system",
-			Target: audit.Client(d.client), ClientID: d.client,
-			Details: map[string]any{"session": d.session.String(), "attempts": d.attempt},
-		})
-	})
 }
 
 func (p *Provider) finishLogout(ctx context.Context, d delivery, state, why string, now time.Time) error {
@@ -281,15 +265,4 @@ func logoutRetry(attempt int64) time.Duration {
 		wait = min(logoutMostRetry, logoutFirstRetry<<max(0, attempt-1))
 	}
 	return time.Duration(float64(wait) * (0.8 + 0.4*rand.Float64()))
-}
-
-// cleanUpLogouts forgets deliveries that ended a week ago.
-func (p *Provider) cleanUpLogouts(ctx context.Context) error {
-	_, err := p.db.Exec(ctx, `DELETE FROM logout_deliveries WHERE id IN (
-		SELECT id FROM logout_deliveries WHERE finished_at <= $1 ORDER BY finished_at LIMIT 1000)`,
-		p.db.Now(ctx).Add(-logoutKeep))
-	if err != nil {
-		return fmt.Errorf("clean up logout tokens: %w", err)
-	}
-	return nil
 }

@@ -29,12 +29,26 @@ type ear struct {
 	mu     sync.Mutex
 	heard  []string
 	status int
+
+	hang     func(client string) <-chan struct{} // until it is closed; nil: answers at once
+	at, most map[string]int                      // calls under way, by the client in the address
 }
 
 func listen(t *testing.T) *ear {
 	t.Helper()
-	e := &ear{status: http.StatusOK}
+	e := &ear{status: http.StatusOK, at: map[string]int{}, most: map[string]int{}}
 	e.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		client := r.URL.Query().Get("client")
+		e.count(client, 1)
+		defer e.count(client, -1)
+		if e.hang != nil {
+			if until := e.hang(client); until != nil {
+				select {
+				case <-until:
+				case <-r.Context().Done():
+				}
+			}
+		}
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		if r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" || r.TLS == nil || r.TLS.Version != tls.VersionTLS13 {
@@ -48,6 +62,16 @@ func listen(t *testing.T) *ear {
 	}))
 	t.Cleanup(e.Close)
 	return e
+}
+
+// count counts the calls of a client, and of all ("").
+func (e *ear) count(client string, n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, key := range []string{client, ""} {
+		e.at[key] += n
+		e.most[key] = max(e.most[key], e.at[key])
+	}
 }
 
 func (e *ear) tokens() []string {
@@ -66,6 +90,12 @@ func (e *ear) answer(status int) {
 // "portal" and "spa" by the back channel, "third" by a frame.
 func eachWithLogout(t *testing.T, fn func(t *testing.T, w *world, e *ear)) {
 	t.Helper()
+	eachWithLogoutOf(t, func(*realm.Client) {}, fn)
+}
+
+// eachWithLogoutOf does so with clients that are changed.
+func eachWithLogoutOf(t *testing.T, change func(*realm.Client), fn func(t *testing.T, w *world, e *ear)) {
+	t.Helper()
 	dbtest.Each(t, func(t *testing.T, db *database.DB) {
 		e := listen(t)
 		clients := testClients()
@@ -77,6 +107,7 @@ func eachWithLogout(t *testing.T, fn func(t *testing.T, w *world, e *ear)) {
 				c.FirstParty = true
 				c.FrontchannelLogoutURI = "https://rp.example.test/frontchannel?a=b"
 			}
+			change(c)
 		}
 		base := *testRealm(t, "patient")
 		r, err := realm.New(base, clients)

@@ -137,7 +137,7 @@ func TestConsentIsAskedForSingleClaimsToo(t *testing.T) {
 		w.signIn(w.account)
 		agree := func(flow string) {
 			page := w.Get("/consent?flow=" + flow)
-			w.Post("/consent", map[string][]string{"flow": {flow}, "account": {w.account.String()}, "answer": {"allow"}, "csrf": {page.Value("csrf")}})
+			w.Post("/consent", map[string][]string{"flow": {flow}, "account": {w.account.String()}, "client": {page.Value("client")}, "answer": {"allow"}, "csrf": {page.Value("csrf")}})
 		}
 		plain := request("third", "scope=openid")
 		flow := w.flowIn(w.authorize(plain), "/consent")

@@ -9,8 +9,9 @@ import (
 	"github.com/portico-id/portico/internal/realm"
 )
 
-// maxClaims bounds how many claims one request may name.
-const maxClaims = 64
+// maxClaims bounds how many claims one request may name: all there are, in both
+// places, and as many again that mean nothing here.
+const maxClaims = 128
 
 // claimsRequest is the parameter claims (OpenID Connect Core §5.5): single
 // claims beside those that scopes stand for. It is kept with the grant.

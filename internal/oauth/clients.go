@@ -161,8 +161,12 @@ type documents struct{ client *outbound.Client }
 // maxDocument bounds a document of a client in bytes.
 const maxDocument = 64 << 10
 
-func (d documents) Document(ctx context.Context, address string) ([]byte, error) {
-	answer, err := d.client.Get(ctx, address, "application/json, */*;q=0.5", maxDocument)
+func (d documents) Document(ctx context.Context, address string, stranger bool) ([]byte, error) {
+	budget := outbound.Documents
+	if stranger {
+		budget = outbound.Strangers
+	}
+	answer, err := d.client.Get(ctx, budget, address, "application/json, */*;q=0.5", maxDocument)
 	switch {
 	case err != nil:
 		// Not wrapped: that their server does not answer is no outage of ours.

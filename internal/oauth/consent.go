@@ -19,7 +19,9 @@ import (
 type consentView struct {
 	Client, ClientURI string
 	Email             string // who is signed in
+	Host              string // where an app leads that the realm has not verified; ""
 	Account, Flow     string // hidden
+	AsShown           string // hidden: what the person looks at
 	Scopes            []string
 }
 
@@ -42,6 +44,7 @@ func (p *Provider) showConsent(c *gin.Context) error {
 	return p.pages.Render(c, http.StatusOK, "oauth/consent.html", consentView{
 		Client: clientName(a.client), ClientURI: a.client.ClientURI, Email: email,
 		Account: current.AccountID.String(), Flow: a.flow.id.String(), Scopes: sentences(a.agreed()),
+		Host: unverified(a.client, a.redirectURI), AsShown: asShown(a.client),
 	})
 }
 
@@ -52,8 +55,9 @@ func (p *Provider) answerConsent(c *gin.Context) error {
 	if err != nil || a == nil {
 		return err
 	}
-	if c.PostForm("account") != current.AccountID.String() {
-		// Somebody else signed in meanwhile, in another tab: ask them.
+	if c.PostForm("account") != current.AccountID.String() || c.PostForm("client") != asShown(a.client) {
+		// Somebody else signed in meanwhile, in another tab, or the client is not
+		// what they were shown: ask again.
 		seeOther(c, flowPath(r, pathConsent, a.flow.id))
 		return nil
 	}
@@ -61,6 +65,9 @@ func (p *Provider) answerConsent(c *gin.Context) error {
 	case "allow":
 		err := p.agree(ctx, r, a, current.AccountID, web.ClientIP(c).String())
 		switch {
+		case errors.Is(err, errStaleClient):
+			seeOther(c, flowPath(r, pathConsent, a.flow.id))
+			return nil
 		case errors.Is(err, ErrFlow):
 			return flowPage(r, err)
 		case err != nil:

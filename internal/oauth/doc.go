@@ -32,9 +32,10 @@
 // page here and is never followed. Then named checks in a visible order
 // (checks.go) decide from stored state what has to be asked. If there is
 // something, the request becomes an interaction row, bound to this browser,
-// and the browser goes to /signin or /consent with its id; both lead back to
-// /oauth/authorize?flow=, where the same checks run again. When nothing is
-// left to ask, a grant and a code are stored and the browser goes back.
+// and the browser goes to /signin, /signin/second, /signin/enrol or /consent with
+// its id; all lead back to /oauth/authorize?flow=, where the same checks run
+// again. When nothing is left to ask, a grant and a code are stored and the
+// browser goes back.
 //
 // # Where a request comes from
 //
@@ -43,7 +44,14 @@
 // They come from one of these, never from two: what stands beside an object or
 // a reference counts for nothing, but to send an error back (source.go). What
 // is read then is the same, and so are the checks. A pushed request is used up
-// by its answer, not by a look at it.
+// by its answer, not by a look at it. Objects behind an address are fetched so
+// many times a minute for each client, and those whose address contains their
+// hash are kept for a while (fetch.go).
+//
+// A scope that the realm does not know is left out (OpenID Connect Core
+// §3.1.2.1), and the token response says what was granted (RFC 6749 §3.3). One
+// that is known and not the client's is refused, so that somebody notices. So is
+// an unknown scope at the token endpoint, where the client knows what it has.
 //
 // The answer goes back in the query, in the fragment, or by a page that posts
 // it (response.go). Tokens never travel in a query. Which response types there
@@ -63,7 +71,11 @@
 // Whatever ends a session comes by [session.Manager.OnEnd] in its transaction.
 // There a row is queued for every client that the session was used for and that
 // wants a logout token (backchannel.go); LogoutWorker makes and posts the token,
-// again with pauses until the client has answered 200 or two hours are over. A
+// again with pauses until the client has answered 200 or two hours are over. The
+// queue is fair (logoutqueue.go): clients take turns, each has two calls at once,
+// one that is down has one and is left alone for longer and longer, and clients
+// that are down or registered themselves never have more than half of the slots.
+// What is given up is an event of the audit log and a figure of the metrics. A
 // browser that signs out here sees a page with the clients' frames
 // (frontchannel.go) before it goes on.
 //
@@ -78,15 +90,37 @@
 // it buys: a replay takes the whole batch with it. What a client publishes
 // (keys, sectors) is fetched through package outbound only.
 //
-// Every subject that leaves is made by subject: the account's identifier, or
-// for a pairwise client a pseudonym of its sector. Inside, only the account's
-// identifier is used. The pseudonyms hang on the key-encryption key: with
-// another one, pairwise clients see strangers.
+// Every subject and every sid that leaves is made by subject.go: the identifier
+// of the account or the session, or for a pairwise client a pseudonym of its
+// sector, so that two sectors cannot find out that a person, or a browser, is the
+// same. Inside, only the identifiers are used. The pseudonyms hang on the
+// key-encryption key: with another one, pairwise clients see strangers. A sector
+// is a host that somebody owns: apps on loopback or with a scheme of their own
+// have to name one.
+//
+// # Strangers
+//
+// A client that registered itself was looked at by nobody (strangers.go). The
+// pages for signing in and agreeing say so and name the host it leads to.
+// Agreeing is agreeing to what the page showed: when the client's name, its
+// addresses or its registration change meanwhile, the person is asked again.
+//
+// Where anybody may register, an authorization endpoint that sends every error to
+// the registered address redirects for whoever wants it to (RFC 9700 §4.11.2): a
+// link to us with prompt=none or a bad parameter would lead to any site. In a
+// realm whose registration is open such errors therefore end on a page that asks
+// "Leave for that host?", as long as no page of ours has named the host in this
+// flow; and a sign-out that nobody was asked about does not follow an address
+// either. That departs from RFC 6749 §4.1.2.1, which §4.11.2 allows, and costs
+// such clients silent renewal in a frame for people who are signed out. Realms
+// that hand out initial access tokens know whom they let register, and redirect;
+// so do realms with trust_redirect_uris, which conformance runs need.
 //
 // # Promises
 //
 //   - A code or a refresh token is spent once, whatever runs in parallel.
-//   - Reuse ends the whole grant. A confidential client may repeat the
+//   - Reuse ends the whole grant and raises one alarm, however many requests it
+//     came in. A confidential client may repeat the
 //     immediately preceding refresh for a few seconds (FAPI 2.0 §5.3.2.1): it
 //     gets the same successor again, so there is never more than one live
 //     descendant.
@@ -98,5 +132,7 @@
 //   - Every authorization response names its issuer (RFC 9207).
 //   - An authorization request makes this server call nobody, except in a realm
 //     that allows request objects by reference, and then only an address that is
-//     registered for the client.
+//     registered for the client, so many times a minute.
+//   - Nothing that came from outside is parsed by the older JOSE library that
+//     fosite brings along.
 package oauth

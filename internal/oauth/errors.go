@@ -128,6 +128,7 @@ func (p *Provider) writeError(c *gin.Context, err error) {
 	e := asProtocol(err)
 	p.logFailure(c, e)
 	noStore(c)
+	sayWhen(c, err)
 	switch e.Status {
 	case http.StatusUnauthorized:
 		c.Header("WWW-Authenticate", challenge("Basic", "", ""))

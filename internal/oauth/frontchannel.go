@@ -38,7 +38,7 @@ func (p *Provider) tellFrames(c *gin.Context, r *realm.Realm, l logoutRequest, o
 			continue
 		}
 		view.Frames = append(view.Frames, frame{clientName(app), withParameters(app.FrontchannelLogoutURI,
-			url.Values{"iss": {r.Issuer}, "sid": {over.ID.String()}})})
+			url.Values{"iss": {r.Issuer}, "sid": {p.sid(r, app, over.ID)}})})
 	}
 	if len(view.Frames) == 0 {
 		seeOther(c, onward)

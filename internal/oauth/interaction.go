@@ -8,10 +8,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 
 	"github.com/portico-id/portico/internal/database"
 	"github.com/portico-id/portico/internal/realm"
+	"github.com/portico-id/portico/internal/web"
 )
 
 // ErrFlow says that a flow is unknown, over, or belongs to another browser.
@@ -29,6 +31,23 @@ type interaction struct {
 	createdAt   time.Time
 	expiresAt   time.Time
 	consentedBy *uuid.UUID
+	consentedTo string // see asShown
+}
+
+// mayKeep bounds how many requests of one network are kept: anybody can make
+// one, and each is a row.
+func (p *Provider) mayKeep(c *gin.Context, r *realm.Realm) error {
+	return p.allow(c, "interactions:"+r.Name+":"+web.Network(c), r.SignIn.InteractionsPerHour)
+}
+
+// mayBegin is mayKeep for a browser.
+func (p *Provider) mayBegin(c *gin.Context, r *realm.Realm) error {
+	err := p.mayKeep(c, r)
+	var limited errLimited
+	if errors.As(err, &limited) {
+		return web.Busy(limited.after, err)
+	}
+	return err
 }
 
 // begin stores a request for this browser and returns the flow's id.
@@ -53,9 +72,9 @@ func (p *Provider) resume(ctx context.Context, r *realm.Realm, id uuid.UUID, bro
 	var clientID string
 	var pushed []byte
 	err := p.db.QueryRow(ctx, `
-		SELECT client_id, request, pushed_hash, created_at, expires_at, consented_by, finished_at FROM interactions
+		SELECT client_id, request, pushed_hash, created_at, expires_at, consented_by, consented_to, finished_at FROM interactions
 		WHERE id = $1 AND realm = $2 AND browser_hash = $3 AND expires_at > $4`, id, r.Name, browser, now).
-		Scan(&clientID, &flow.request, &pushed, &flow.createdAt, &flow.expiresAt, &flow.consentedBy, &finishedAt)
+		Scan(&clientID, &flow.request, &pushed, &flow.createdAt, &flow.expiresAt, &flow.consentedBy, &flow.consentedTo, &finishedAt)
 	switch {
 	case errors.Is(err, database.ErrNoRows):
 		return nil, ErrFlow
@@ -79,6 +98,9 @@ func (p *Provider) resume(ctx context.Context, r *realm.Realm, id uuid.UUID, bro
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFlow, err)
 	}
+	if flow.consentedTo != asShown(found) {
+		flow.consentedBy = nil
+	}
 	a.flow, a.pushed = flow, pushed
 	return a, nil
 }
@@ -92,6 +114,8 @@ type FlowView struct {
 	ClientURI            string // the portal's front page, to start again
 
 	LogoURI, PolicyURI, TermsURI string // https, of the client
+
+	UnverifiedHost string // where an app leads that the realm has not verified; ""
 }
 
 // Describe tells the sign-in page about the flow it works for. browser is
@@ -114,6 +138,7 @@ func (p *Provider) Describe(ctx context.Context, r *realm.Realm, flow uuid.UUID,
 		ClientID: a.client.ID, ClientName: clientName(a.client), LoginHint: a.loginHint, UILocales: a.uiLocales,
 		RedirectOrigin: originOf(a.redirectURI), ClientURI: a.client.ClientURI,
 		LogoURI: a.client.LogoURI, PolicyURI: a.client.PolicyURI, TermsURI: a.client.TermsURI,
+		UnverifiedHost: unverified(a.client, a.redirectURI),
 	}, nil
 }
 
@@ -149,10 +174,13 @@ func (p *Provider) agree(ctx context.Context, r *realm.Realm, a *authorization, 
 	return p.db.InTx(ctx, func(ctx context.Context) error {
 		now := p.db.Now(ctx)
 		rows, err := p.db.Exec(ctx, `
-			UPDATE interactions SET consented_by = $2, consented_at = $3 WHERE id = $1 AND finished_at IS NULL`,
-			a.flow.id, accountID, now)
+			UPDATE interactions SET consented_by = $2, consented_at = $3, consented_to = $4
+			WHERE id = $1 AND finished_at IS NULL`, a.flow.id, accountID, now, asShown(a.client))
 		if err := database.ExactlyOne(rows, err, ErrFlow); err != nil {
 			return fmt.Errorf("record consent in flow: %w", err)
+		}
+		if err := p.holdClient(ctx, r, a.client); err != nil {
+			return err
 		}
 		scopes := a.agreed()
 		var before string
@@ -172,6 +200,21 @@ func (p *Provider) agree(ctx context.Context, r *realm.Realm, a *authorization, 
 		}
 		return p.audit.Record(ctx, consentEvent(r, a, accountID, ip, "consent.given"))
 	})
+}
+
+// holdClient keeps a client that registered itself from changing before the
+// caller's transaction is over: what was agreed to is forgotten at a change, and
+// must not come back after it. errStaleClient when it has changed already.
+func (p *Provider) holdClient(ctx context.Context, r *realm.Realm, c *realm.Client) error {
+	if !c.Registered {
+		return nil
+	}
+	rows, err := p.db.Exec(ctx, `
+		UPDATE registered_clients SET version = version WHERE realm = $1 AND client_id = $2 AND version = $3`, r.Name, c.ID, c.Version)
+	if err := database.ExactlyOne(rows, err, errStaleClient); err != nil {
+		return fmt.Errorf("hold the client's registration: %w", err)
+	}
+	return nil
 }
 
 // flowPath is a page of ours with the flow it works for.

@@ -81,7 +81,7 @@ func hintAge(r *realm.Realm) time.Duration {
 // is signed in here. Without it anybody could sign people out with a link.
 func (p *Provider) trusted(r *realm.Realm, l logoutRequest, current *session.Session) bool {
 	return l.hint != nil && l.client != nil &&
-		(l.hint.SessionID == current.ID.String() || l.hint.Subject == p.subject(r, l.client, current.AccountID))
+		(l.hint.SessionID == p.sid(r, l.client, current.ID) || l.hint.Subject == p.subject(r, l.client, current.AccountID))
 }
 
 // logoutGET is RP-initiated logout (RP-Initiated Logout §2). A request that
@@ -242,7 +242,14 @@ func (p *Provider) signOut(c *gin.Context, r *realm.Realm, l logoutRequest, curr
 }
 
 // leave sends the browser on.
-func (p *Provider) leave(c *gin.Context, r *realm.Realm, l logoutRequest) { seeOther(c, l.onward(r)) }
+func (p *Provider) leave(c *gin.Context, r *realm.Realm, l logoutRequest) {
+	if l.client != nil && !l.asked && mistrusted(r, l.client) {
+		// Nobody is signed in and nobody was asked: a hint is no reason to follow an
+		// address that anybody may have registered.
+		l.redirect = ""
+	}
+	seeOther(c, l.onward(r))
+}
 
 // onward is the client's registered page, for a client that proved who it is or
 // a person who was asked; else ours.

@@ -42,6 +42,11 @@ func (p *Provider) push(c *gin.Context) error {
 		if u.client, err = p.authenticateClient(ctx, u, c.Request, outer); err != nil {
 			return err
 		}
+		if u.client.Public() { // so it is anybody
+			if err := p.mayKeep(c, u.realm); err != nil {
+				return err
+			}
+		}
 		uri, err = p.storePushed(ctx, u, outer)
 		return u.finish(ctx, err)
 	}()

@@ -227,7 +227,7 @@ func TestSayingNoUsesAPushedRequestUp(t *testing.T) {
 		uri := w.pushed("third")
 		flow := w.flowIn(w.authorize(reference("third", uri)), "/consent")
 		page := w.Get("/consent?flow=" + flow)
-		page = w.Post("/consent", url.Values{"flow": {flow}, "account": {w.account.String()}, "answer": {"deny"}, "csrf": {page.Value("csrf")}})
+		page = w.Post("/consent", url.Values{"flow": {flow}, "account": {w.account.String()}, "client": {page.Value("client")}, "answer": {"deny"}, "csrf": {page.Value("csrf")}})
 		if q := w.answered(page, request("third")); q.Get("error") != errAccessDenied {
 			t.Errorf("%v", q)
 		}

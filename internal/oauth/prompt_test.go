@@ -195,12 +195,12 @@ func TestConsentIsAskedOnceAndCanBeRefused(t *testing.T) {
 		if csp := page.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "https://rp.example.test") {
 			t.Errorf("the answer cannot leave this page: %s", csp)
 		}
-		q := w.answered(w.Post("/consent", url.Values{"flow": {flow}, "account": {page.Value("account")}, "answer": {"deny"}}), form)
+		q := w.answered(w.Post("/consent", url.Values{"flow": {flow}, "account": {page.Value("account")}, "client": {page.Value("client")}, "answer": {"deny"}}), form)
 		if q.Get("error") != errAccessDenied {
 			t.Errorf("%v", q)
 		}
 		w.Get("/consent?flow=" + flow)
-		posted := w.Post("/consent", url.Values{"flow": {flow}, "account": {page.Value("account")}, "answer": {"allow"}})
+		posted := w.Post("/consent", url.Values{"flow": {flow}, "account": {page.Value("account")}, "client": {page.Value("client")}, "answer": {"allow"}})
 		w.flowIn(posted, "/oauth/authorize")
 		if q := w.answered(w.resumeFlow(flow), form); !q.Has("code") {
 			t.Fatalf("%v", q)
@@ -236,6 +236,7 @@ func TestConsentNeedsOurOwnForm(t *testing.T) {
 		page := w.Get("/consent?flow=" + flow)
 		w.signIn(w.newAccount("sam@example.test"))
 		answer.Set("csrf", page.Value("csrf"))
+		answer.Set("client", page.Value("client"))
 		w.flowIn(w.Post("/consent", answer), "/consent")
 		if n := w.count(`SELECT count(*) FROM consents`); n != 0 {
 			t.Error("stored for the wrong person")

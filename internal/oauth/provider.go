@@ -42,9 +42,11 @@ const (
 )
 
 // Deps is what a Provider works with. All of it is needed but ACRValues, the
-// levels of sign-in that discovery announces (acr_values_supported).
+// levels of sign-in that discovery announces (acr_values_supported), and
+// Factors; without that nobody is asked for a second proof.
 type Deps struct {
 	ACRValues []string
+	Factors   Factors
 
 	DB       *database.DB
 	Keys     *keyring.Keyring
@@ -73,12 +75,16 @@ type Provider struct {
 	pages    *web.Pages
 	log      *slog.Logger
 	acrs     []string
+	factors  Factors
 	limits   *ratelimit.Limiter
 	outbound *outbound.Client
 	keysOf   *clientkeys.Keys // of clients
+	objects  objects
 
 	realms     func(name string) (*realm.Realm, bool)
 	logoutWake chan struct{}
+
+	logoutMetrics logoutMetrics
 
 	registered   *registrations
 	sealer       *secret.Sealer
@@ -92,6 +98,7 @@ func New(d Deps) *Provider {
 	p := &Provider{
 		db: d.DB, keys: d.Keys, sessions: d.Sessions, audit: d.Audit, pages: d.Pages, log: d.Log,
 		acrs:         d.ACRValues,
+		factors:      d.Factors,
 		limits:       ratelimit.New(d.DB),
 		outbound:     d.Outbound,
 		sealer:       d.Sealer,
@@ -106,6 +113,7 @@ func New(d Deps) *Provider {
 	}
 	p.keysOf = clientkeys.New(documents{p.outbound})
 	p.realms, p.logoutWake = d.Realms, make(chan struct{}, 1)
+	p.logoutMetrics = newLogoutMetrics(nil) // counted for nobody until Measure
 	if p.realms == nil {
 		p.realms = func(string) (*realm.Realm, bool) { return nil, false }
 	}

@@ -109,10 +109,18 @@ type errLimited struct {
 
 func (e errLimited) Unwrap() error { return e.protocolError }
 
+// sayWhen tells who asked too often when to come back.
+func sayWhen(c *gin.Context, err error) {
+	var limited errLimited
+	if errors.As(err, &limited) {
+		c.Header("Retry-After", strconv.Itoa(max(1, int(limited.after.Seconds()))))
+	}
+}
+
 func (p *Provider) allow(c *gin.Context, key string, limit int) error {
 	ok, after, err := p.limits.Allow(c.Request.Context(), key, limit, registrationHour)
 	if err != nil {
-		return fmt.Errorf("count registrations: %w", err)
+		return fmt.Errorf("count requests: %w", err)
 	}
 	if !ok {
 		return errLimited{&protocolError{Code: errTooMany, Description: "There were too many requests. Try again later.",
@@ -167,7 +175,7 @@ func (p *Provider) readMetadata(ctx context.Context, r *realm.Realm, raw []byte)
 	if err != nil || m.SectorURI == "" {
 		return m, err
 	}
-	list, err := documents{p.outbound}.Document(ctx, m.SectorURI)
+	list, err := documents{p.outbound}.Document(ctx, m.SectorURI, true)
 	var uris []string
 	if err == nil {
 		err = json.Unmarshal(list, &uris)
@@ -404,10 +412,7 @@ func writeRegistration(c *gin.Context, status int, answer *registrationAnswer) e
 // writeRegistrationError answers in the words of RFC 7591 §3.2.2, and of RFC
 // 6750 where it is about the token.
 func (p *Provider) writeRegistrationError(c *gin.Context, err error) {
-	var limited errLimited
-	if errors.As(err, &limited) {
-		c.Header("Retry-After", strconv.Itoa(max(1, int(limited.after.Seconds()))))
-	}
+	sayWhen(c, err)
 	e := asProtocol(err)
 	if e.Status == http.StatusUnauthorized {
 		p.writeBearerError(c, err, "")

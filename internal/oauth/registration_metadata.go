@@ -394,8 +394,9 @@ func (m *clientMetadata) checkAddresses(address func(string) error) error {
 		}
 	}
 	for _, uri := range m.RequestURIs {
-		if !webAddress(uri) {
-			return metadataError("A request URI is no https address.")
+		// What is fetched is without the fragment, see fetchedParameters.
+		if base, _, _ := strings.Cut(uri, "#"); !webAddress(uri) || address(base) != nil {
+			return metadataError("A request URI is no public https address.")
 		}
 	}
 	if m.BackchannelURI != "" && (len(m.BackchannelURI) > maxURI || address(m.BackchannelURI) != nil) {
@@ -408,39 +409,6 @@ func (m *clientMetadata) checkAddresses(address func(string) error) error {
 		return metadataError("The frontchannel_logout_uri has another origin than the redirect URIs.")
 	}
 	return nil
-}
-
-// checkSubject finds out whose clients share a pairwise subject (OpenID
-// Connect Core §8.1): those of the sector's host, or of the one host of all
-// redirect URIs.
-func (m *clientMetadata) checkSubject(address func(string) error) error {
-	if m.SubjectType != realm.SubjectPublic && m.SubjectType != realm.SubjectPairwise {
-		return metadataError("The subject_type is public or pairwise.")
-	}
-	if m.SectorURI != "" && (len(m.SectorURI) > maxURI || address(m.SectorURI) != nil) {
-		return metadataError("The sector_identifier_uri is no public https address.")
-	}
-	if m.SubjectType == realm.SubjectPairwise && m.sector() == "" {
-		return metadataError("Redirect URIs of several hosts need a sector_identifier_uri.")
-	}
-	return nil
-}
-
-// sector is the host that stands for the sector; "" when there is no single one.
-func (m *clientMetadata) sector() string {
-	uris := m.RedirectURIs
-	if m.SectorURI != "" {
-		uris = []string{m.SectorURI}
-	}
-	host := ""
-	for i, uri := range uris {
-		u, err := url.Parse(uri)
-		if err != nil || u.Hostname() == "" || i > 0 && strings.ToLower(u.Hostname()) != host {
-			return ""
-		}
-		host = strings.ToLower(u.Hostname())
-	}
-	return host
 }
 
 func (m *clientMetadata) checkScope(r *realm.Realm) error {
@@ -466,8 +434,8 @@ func (row *registration) client(r *realm.Realm) *realm.Client {
 		ResponseTypes: m.ResponseTypes, RequestObjectAlg: m.RequestObjectAlg, RequestURIs: m.RequestURIs, RequirePAR: m.RequirePAR,
 		BackchannelLogoutURI: m.BackchannelURI, BackchannelSessionRequired: m.BackchannelSession,
 		FrontchannelLogoutURI: m.FrontchannelURI, FrontchannelSessionRequired: m.FrontchannelSession,
-		DefaultMaxAge: m.DefaultMaxAge,
-		Registered:    true, Version: row.version,
+		DefaultMaxAge: m.DefaultMaxAge, DefaultACRs: m.DefaultACRs, RequireAuthTime: m.RequireAuthTime,
+		Registered: true, Version: row.version,
 	}
 	if m.JWKS != nil {
 		c.JWKS = *m.JWKS

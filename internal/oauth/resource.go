@@ -40,11 +40,12 @@ func checkTarget(resource string) error {
 }
 
 // resourcesOf narrows an access token to some of the APIs that were granted
-// (RFC 8707 §2.2); the grant and its refresh token keep all of them. granted
-// is what code or refresh token stand for; nil for a client on its own.
+// (RFC 8707 §2.2), as far as its scopes were not narrowed past them; the grant
+// and its refresh token keep all of them. granted is what code or refresh token
+// stand for; nil for a client on its own.
 func resourcesOf(granted *fosite.Request, request *fosite.AccessRequest) ([]string, error) {
-	allowed := request.GrantedAudience // as far as scopes were narrowed
-	if granted != nil && len(allowed) == 0 {
+	allowed := request.GrantedAudience
+	if granted != nil && len(allowed) == 0 { // a code: fosite grants it later
 		allowed = granted.GrantedAudience
 	}
 	var out []string

@@ -63,7 +63,7 @@ func (p *Provider) makeAnswer(ctx context.Context, request *fosite.AuthorizeRequ
 
 // storeAlone queues a grant that comes without a code.
 func storeAlone(u *unit) error {
-	w, err := insertGrant(u.realm.Name, u.now, u.grant, u.consent, u.authorize.agreed())
+	w, err := insertGrant(u.realm.Name, u.now, u.grant, u.authorize.client, u.consent, u.authorize.agreed())
 	if err != nil {
 		return err
 	}
@@ -88,15 +88,32 @@ func (p *Provider) answer(c *gin.Context, r *realm.Realm, a *authorization, para
 	if a.hasState {
 		parameters.Set("state", a.state)
 	}
-	switch a.mode {
-	case modeFormPost:
+	switch {
+	case parameters.Has("error") && a.flow == nil && mistrusted(r, a.client):
+		return p.askToLeave(c, a, parameters) // nothing of ours has named the place yet
+	case a.mode == modeFormPost:
 		return p.answerByPost(c, a, parameters)
-	case modeFragment:
-		seeOther(c, a.redirectURI+"#"+parameters.Encode())
-	default:
-		seeOther(c, withParameters(a.redirectURI, parameters))
 	}
+	seeOther(c, a.location(parameters))
 	return nil
+}
+
+// location is where the answer goes that a browser is redirected with.
+func (a *authorization) location(parameters url.Values) string {
+	if a.mode == modeFragment {
+		return a.redirectURI + "#" + parameters.Encode()
+	}
+	return withParameters(a.redirectURI, parameters)
+}
+
+// formPostParameters lists an answer in a fixed order.
+func formPostParameters(parameters url.Values) []formPostParameter {
+	var list []formPostParameter
+	for name, values := range parameters {
+		list = append(list, formPostParameter{name, values[0]})
+	}
+	slices.SortFunc(list, func(x, y formPostParameter) int { return strings.Compare(x.Name, y.Name) })
+	return list
 }
 
 // answerByPost shows a page whose form posts the answer to the client (OAuth
@@ -104,11 +121,7 @@ func (p *Provider) answer(c *gin.Context, r *realm.Realm, a *authorization, para
 // without JavaScript there is a button. The policy of the page lets the form go
 // to the redirect URI and nowhere else.
 func (p *Provider) answerByPost(c *gin.Context, a *authorization, parameters url.Values) error {
-	view := formPostView{Client: clientName(a.client), Action: template.URL(a.redirectURI)}
-	for name, values := range parameters {
-		view.Parameters = append(view.Parameters, formPostParameter{name, values[0]})
-	}
-	slices.SortFunc(view.Parameters, func(x, y formPostParameter) int { return strings.Compare(x.Name, y.Name) })
+	view := formPostView{Client: clientName(a.client), Action: template.URL(a.redirectURI), Parameters: formPostParameters(parameters)}
 	noStore(c)
 	web.FormAction(c, originOf(a.redirectURI))
 	return p.pages.Render(c, http.StatusOK, "oauth/form_post.html", view)

@@ -328,3 +328,48 @@ func TestARepeatLosesAgainstTheSuccessor(t *testing.T) {
 		}
 	})
 }
+
+func TestHoweverOftenAFamilyIsReusedOneAlarmIsRaised(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		alarms := func() int64 {
+			return w.count(`SELECT count(*) FROM audit_events WHERE kind = 'token.reuse_detected'`)
+		}
+		w.signIn(w.account)
+		family := int64(0)
+		for what, present := range map[string]func(client string) func() reply{
+			"a code": func(client string) func() reply {
+				code := w.code(client)
+				w.expect("exchange", w.redeem(client, code), 200, "")
+				return func() reply { return w.redeem(client, code) }
+			},
+			"a code that nobody had redeemed": func(client string) func() reply {
+				code := w.code(client)
+				return func() reply { return w.redeem(client, code) }
+			},
+			"a refresh token": func(client string) func() reply {
+				old := w.tokens(client).get("refresh_token")
+				next := w.renew(client, old)
+				w.expect("refresh", w.renew(client, next.get("refresh_token")), 200, "")
+				return func() reply { return w.renew(client, old) }
+			},
+			"a refresh token that nobody had used": func(string) func() reply {
+				fresh := w.tokens("spa").get("refresh_token")
+				return func() reply { return w.renew("spa", fresh) }
+			},
+		} {
+			for _, client := range []string{"portal", "spa"} {
+				again := present(client)
+				family++
+				together(32, func(int) { again() })
+				again()
+				if n := alarms(); n != family {
+					t.Errorf("%s of %s: %d alarms, want 1", what, client, n-family+1)
+					family = n
+				}
+			}
+		}
+		if n := w.count(`SELECT count(*) FROM grants WHERE revoked_at IS NOT NULL`); n != family {
+			t.Errorf("%d families ended, want %d", n, family)
+		}
+	})
+}

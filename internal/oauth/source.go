@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -50,7 +48,7 @@ func answerable(found *realm.Client, outer url.Values) *authorization {
 	}
 	return &authorization{
 		client: found, redirectURI: uri, mode: responseMode(outer), maxAge: noMaxAge,
-		state: outer.Get("state"), hasState: len(outer["state"]) == 1,
+		state: outer.Get("state"), hasState: hasState(outer),
 	}
 }
 
@@ -85,22 +83,11 @@ func (p *Provider) fetchedParameters(ctx context.Context, r *realm.Realm, c *rea
 	case !slices.Contains(c.RequestURIs, uri):
 		return nil, refuse(errInvalidRequestURI, "The request_uri is not registered for this client.")
 	}
-	// The fragment tells versions of a document apart (OpenID Connect Core §6.2).
-	address, err := url.Parse(uri)
+	raw, err := p.fetchObject(ctx, r, c, uri)
 	if err != nil {
-		return nil, refuse(errInvalidRequestURI, "The request_uri is no address.")
+		return nil, err
 	}
-	address.Fragment, address.RawFragment = "", ""
-	got, err := p.outbound.Get(ctx, address.String(), "application/oauth-authz-req+jwt, application/jwt", requestobject.MaxLength)
-	if err == nil && got.Status != http.StatusOK {
-		err = fmt.Errorf("status %d", got.Status)
-	}
-	if err != nil {
-		e := refuse(errInvalidRequestURI, "There is no request object at the request_uri.")
-		e.cause = fmt.Errorf("fetch request object: %v", err) // the client's outage is not ours
-		return nil, e
-	}
-	return p.objectParameters(ctx, r, c, strings.TrimSpace(string(got.Body)), true)
+	return p.objectParameters(ctx, r, c, raw, true)
 }
 
 // objectParameters reads a request object. Nothing but what it says is used.

@@ -60,7 +60,7 @@ func (store) SetClientAssertionJWT(context.Context, string, time.Time) error {
 // CreateAuthorizeCodeSession queues the grant and its code.
 func (store) CreateAuthorizeCodeSession(ctx context.Context, hash string, _ fosite.Requester) error {
 	u := unitFrom(ctx)
-	g, err := insertGrant(u.realm.Name, u.now, u.grant, u.consent, u.authorize.agreed())
+	g, err := insertGrant(u.realm.Name, u.now, u.grant, u.authorize.client, u.consent, u.authorize.agreed())
 	if err != nil {
 		return err
 	}
@@ -249,7 +249,7 @@ func (store) RevokeRefreshToken(ctx context.Context, requestID string) error {
 		return fosite.ErrNotFound
 	}
 	u := unitFrom(ctx)
-	if len(u.protect) == 0 { // fosite asks twice, for access and for refresh tokens
+	if len(u.protect) == 0 && u.reuse == nil { // fosite asks twice, for access and for refresh tokens
 		u.revoke(id)
 	}
 	return nil

@@ -116,7 +116,7 @@ func (s strategy) GenerateAccessToken(ctx context.Context, request fosite.Reques
 	if g := session.grant; g != nil {
 		expires = earlier(expires, g.ExpiresAt)
 		claims.AuthTime, claims.ACR, claims.AMR = g.AuthTime.Unix(), g.ACR, g.AMR
-		claims.GrantID, claims.SessionID = g.ID.String(), g.SessionID.String()
+		claims.GrantID, claims.SessionID = g.ID.String(), s.p.sid(u.realm, u.client, g.SessionID)
 	}
 	claims.ExpiresAt = expires.Unix()
 	u.accessExpires = expires
@@ -142,7 +142,7 @@ func (s strategy) GenerateIDToken(ctx context.Context, _ time.Duration, request 
 	claims := token.Identity{
 		Issuer: u.realm.Issuer, Subject: session.subject, Audience: token.Audience{id}, AuthorizedParty: id,
 		IssuedAt: u.now.Unix(), ExpiresAt: u.now.Add(u.realm.Lifetimes.IDToken).Unix(), ID: database.NewID().String(),
-		AuthTime: g.AuthTime.Unix(), ACR: g.ACR, AMR: g.AMR, SessionID: g.SessionID.String(),
+		AuthTime: g.AuthTime.Unix(), ACR: g.ACR, AMR: g.AMR, SessionID: s.p.sid(u.realm, u.client, g.SessionID),
 		Nonce: session.nonce, AccessTokenHash: session.claims.AccessTokenHash, CodeHash: session.claims.CodeHash,
 		About: identityClaims(session, request.GetGrantedScopes()),
 	}

@@ -125,16 +125,18 @@ func (u *unit) narrow(request *fosite.AccessRequest) error {
 	for _, scope := range asked {
 		request.GrantScope(scope)
 	}
-	// An audience that came with a scope goes with it.
+	// An audience that came with a scope goes with it. Another one is not put in
+	// its place: the client asked for these APIs and no other (RFC 8707 §2.1).
 	var kept fosite.Arguments
 	for _, audience := range audiencesFor(u.realm, u.client, asked) {
 		if request.GrantedAudience.Has(audience) {
 			kept = append(kept, audience)
 		}
 	}
-	if len(kept) > 0 {
-		request.GrantedAudience = kept
+	if len(kept) == 0 {
+		return refuse(errInvalidScope, "With these scopes the access token would be for none of the resources that were granted.")
 	}
+	request.GrantedAudience = kept
 	return nil
 }
 

@@ -73,11 +73,18 @@ type unit struct {
 
 	resources     []string      // the access token is for these alone (RFC 8707); none: for all of the grant
 	accessExpires time.Time     // of the access token that was made
+	reuse         *reuse        // a code or token that was spent before was presented
 	writes        []write       // dropped when the request fails
 	protect       []write       // written even then
 	events        []audit.Event // with writes
 	alarms        []audit.Event // with protect
 	failed        error         // the first error of the database
+}
+
+// reuse is the end of a family: whoever brings it about raises the alarm, once.
+type reuse struct {
+	ends  write
+	alarm audit.Event
 }
 
 type unitKey struct{}
@@ -99,6 +106,24 @@ func unitFrom(ctx context.Context) *unit {
 // the rest when the request succeeded. It does not stop because the client
 // went away; half a reaction to a theft would be worse than none.
 func (u *unit) flush(ctx context.Context, ok bool) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+	defer cancel()
+	if u.reuse == nil {
+		return u.write(ctx, ok)
+	}
+	return u.p.db.InTx(ctx, func(ctx context.Context) error {
+		ended, err := u.p.db.Exec(ctx, u.reuse.ends.query, u.reuse.ends.args...)
+		if err != nil {
+			return fmt.Errorf("end the family: %w", err)
+		}
+		if ended > 0 { // else somebody was faster, and has said so
+			u.alarms = append(u.alarms, u.reuse.alarm)
+		}
+		return u.write(ctx, ok)
+	})
+}
+
+func (u *unit) write(ctx context.Context, ok bool) error {
 	var b database.Batch
 	if u.assertion != nil {
 		b.Queue(u.assertion.query, u.assertion.args...)
@@ -123,8 +148,6 @@ func (u *unit) flush(ctx context.Context, ok bool) error {
 	if b.Len() == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
-	defer cancel()
 	counts, err := u.p.db.Batch(ctx, &b)
 	if errors.Is(err, database.ErrForeignKey) && u.purpose == forAuthorize {
 		return errNotLive // see insertCode
@@ -161,7 +184,12 @@ func (u *unit) revoke(id uuid.UUID) {
 			event.Target = audit.Account(s.grant.AccountID)
 		}
 	}
-	u.protect = append(u.protect, revokeGrant(u.realm.Name, u.now, id, reason))
+	ends := revokeGrant(u.realm.Name, u.now, id, reason)
+	if u.purpose == forToken {
+		u.reuse = &reuse{ends, event}
+		return
+	}
+	u.protect = append(u.protect, ends)
 	u.alarms = append(u.alarms, event)
 }
 

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/portico-id/portico/internal/realm"
 )
 
 // write is one statement of a unit's batch. When it has a lost error and
@@ -71,7 +73,7 @@ func claimRepeat(now, since time.Time, hash, successor []byte) write {
 // and, where consent is needed, the account still has agreed. For exact, the
 // consent has to be for exactly the scopes agreed to now, which spares reading
 // it first.
-func insertGrant(realmName string, now time.Time, g *grant, consent consentRule, agreed []string) (write, error) {
+func insertGrant(realmName string, now time.Time, g *grant, client *realm.Client, consent consentRule, agreed []string) (write, error) {
 	data, err := json.Marshal(grantData{AuthTime: g.AuthTime.Unix(), ACR: g.ACR, AMR: g.AMR, Claims: g.Claims})
 	if err != nil {
 		return write{}, fmt.Errorf("encode grant: %w", err)
@@ -85,14 +87,16 @@ func insertGrant(realmName string, now time.Time, g *grant, consent consentRule,
 			AND a.realm = $3 AND a.state = 'active'`,
 		[]any{now, g.ID, realmName, g.ClientID, canonical(g.Scopes), strings.Join(g.Audiences, " "), string(data),
 			now, g.ExpiresAt, g.SessionID, g.AccountID}, errNotLive}
-	if registeredID(g.ClientID) {
-		w.query += ` AND EXISTS (SELECT 1 FROM registered_clients c WHERE c.realm = $3 AND c.client_id = $4)`
+	if registeredID(g.ClientID) { // as the checks saw it: it leads where the person was told
+		w.args = append(w.args, client.Version)
+		w.query += fmt.Sprintf(` AND EXISTS (SELECT 1 FROM registered_clients c
+			WHERE c.realm = $3 AND c.client_id = $4 AND c.version = $%d)`, len(w.args))
 	}
 	switch consent {
 	case consentExact:
-		w.query += ` AND EXISTS (SELECT 1 FROM consents k
-			WHERE k.realm = $3 AND k.account_id = a.id AND k.client_id = $4 AND k.scopes = $12)`
 		w.args = append(w.args, canonical(agreed))
+		w.query += fmt.Sprintf(` AND EXISTS (SELECT 1 FROM consents k
+			WHERE k.realm = $3 AND k.account_id = a.id AND k.client_id = $4 AND k.scopes = $%d)`, len(w.args))
 	case consentCovers:
 		w.query += ` AND EXISTS (SELECT 1 FROM consents k
 			WHERE k.realm = $3 AND k.account_id = a.id AND k.client_id = $4)`

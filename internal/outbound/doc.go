@@ -10,6 +10,9 @@
 //     server nor an odd spelling of 127.0.0.1 gets through.
 //   - Redirects are not followed, proxies of the environment are not used.
 //   - Three seconds for everything, few calls at once, and a bounded answer.
+//   - Turns are counted apart by what a call is for ([Budget]): logout endpoints
+//     that hang delay no key set, and clients that registered themselves delay
+//     none of the configuration's.
 //
 // Configuration may exempt named hosts, for tests and for clients in the same
 // house: they may be plain http and on private addresses. The rest holds for

@@ -19,10 +19,26 @@ import (
 const (
 	// Timeout bounds a call from looking the name up to the last byte.
 	Timeout = 3 * time.Second
-	// atOnce bounds the calls of this process; another one waits for its turn
-	// within its own deadline.
-	atOnce = 32
 )
+
+// Budget says what a call is for. Each has turns of its own: addresses of one
+// kind that hang keep no call of another kind waiting.
+type Budget int
+
+const (
+	// Documents are those of clients that the configuration names: key sets.
+	Documents Budget = iota
+	// Strangers are documents of clients that registered themselves.
+	Strangers
+	// RequestObjects are fetched because a browser was sent here with their address.
+	RequestObjects
+	// Messages are what we post: logout tokens.
+	Messages
+)
+
+// atOnce bounds the calls of this process; another one waits for its turn
+// within its own deadline.
+var atOnce = [...]int{Documents: 32, Strangers: 16, RequestObjects: 16, Messages: 32}
 
 var (
 	// ErrAddress says that a URL may not be called.
@@ -36,7 +52,7 @@ type Client struct {
 	exempt []string // "host" or "host:port"
 	strict *http.Client
 	lax    *http.Client // for exempt hosts
-	turns  chan struct{}
+	turns  [len(atOnce)]chan struct{}
 }
 
 // Options are all optional.
@@ -47,8 +63,11 @@ type Options struct {
 
 // New makes a Client.
 func New(o Options) *Client {
-	return &Client{exempt: o.Exempt, strict: newHTTP(o.RootCAs, public), lax: newHTTP(o.RootCAs, nil),
-		turns: make(chan struct{}, atOnce)}
+	c := &Client{exempt: o.Exempt, strict: newHTTP(o.RootCAs, public), lax: newHTTP(o.RootCAs, nil)}
+	for budget, n := range atOnce {
+		c.turns[budget] = make(chan struct{}, n)
+	}
+	return c
 }
 
 func newHTTP(roots *tls.Config, control func(network, address string, c syscall.RawConn) error) *http.Client {
@@ -141,17 +160,17 @@ type Answer struct {
 
 // Get fetches a URL. ErrTooLong when the body has more than limit bytes;
 // ErrAddress when it may not be called. Any status is an Answer.
-func (c *Client) Get(ctx context.Context, raw, accept string, limit int64) (Answer, error) {
-	return c.call(ctx, http.MethodGet, raw, http.Header{"Accept": {accept}}, nil, limit)
+func (c *Client) Get(ctx context.Context, b Budget, raw, accept string, limit int64) (Answer, error) {
+	return c.call(ctx, b, http.MethodGet, raw, http.Header{"Accept": {accept}}, nil, limit)
 }
 
-// PostForm posts a form and reads at most limit bytes of the answer.
+// PostForm posts a form, one of the Messages, and reads at most limit bytes of the answer.
 func (c *Client) PostForm(ctx context.Context, raw string, form url.Values, limit int64) (Answer, error) {
-	return c.call(ctx, http.MethodPost, raw, http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
+	return c.call(ctx, Messages, http.MethodPost, raw, http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
 		strings.NewReader(form.Encode()), limit)
 }
 
-func (c *Client) call(ctx context.Context, method, raw string, header http.Header, body io.Reader, limit int64) (Answer, error) {
+func (c *Client) call(ctx context.Context, b Budget, method, raw string, header http.Header, body io.Reader, limit int64) (Answer, error) {
 	u, client, err := c.parse(raw)
 	if err != nil {
 		return Answer{}, err
@@ -159,8 +178,8 @@ func (c *Client) call(ctx context.Context, method, raw string, header http.Heade
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
 	select {
-	case c.turns <- struct{}{}:
-		defer func() { <-c.turns }()
+	case c.turns[b] <- struct{}{}:
+		defer func() { <-c.turns[b] }()
 	case <-ctx.Done():
 		return Answer{}, ctx.Err()
 	}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -56,7 +57,7 @@ func TestAPrivateAddressIsNeverReached(t *testing.T) {
 		"https://example.test/#x", "https:///x", "//example.test/x", "",
 		"https://ip6-localhost:" + port, // a name for this machine is found out when connecting
 	} {
-		if _, err := c.Get(t.Context(), raw, "*/*", 100); err == nil {
+		if _, err := c.Get(t.Context(), outbound.Documents, raw, "*/*", 100); err == nil {
 			t.Errorf("%s was called", raw)
 		}
 	}
@@ -87,18 +88,52 @@ func TestAnExemptHostIsReachedAndBounded(t *testing.T) {
 	if err != nil || answer.Status != 200 || string(answer.Body) != "b c" {
 		t.Fatalf("%+v %v", answer, err)
 	}
-	if answer, err = c.Get(t.Context(), srv.URL+"/redirect", "*/*", 100); err != nil || answer.Status != 302 || calls.Load() != 2 {
+	if answer, err = c.Get(t.Context(), outbound.Documents, srv.URL+"/redirect", "*/*", 100); err != nil || answer.Status != 302 || calls.Load() != 2 {
 		t.Errorf("a redirect: %+v %v, %d calls", answer, err, calls.Load())
 	}
-	if _, err = c.Get(t.Context(), srv.URL+"/long", "*/*", 100); !errors.Is(err, outbound.ErrTooLong) {
+	if _, err = c.Get(t.Context(), outbound.Documents, srv.URL+"/long", "*/*", 100); !errors.Is(err, outbound.ErrTooLong) {
 		t.Errorf("a long answer: %v", err)
 	}
 	began := time.Now()
-	if _, err = c.Get(t.Context(), srv.URL+"/slow", "*/*", 100); err == nil || time.Since(began) > outbound.Timeout+time.Second {
+	if _, err = c.Get(t.Context(), outbound.Documents, srv.URL+"/slow", "*/*", 100); err == nil || time.Since(began) > outbound.Timeout+time.Second {
 		t.Errorf("a slow answer: %v after %s", err, time.Since(began))
 	}
 	strict := outbound.New(outbound.Options{Exempt: []string{srv.Listener.Addr().String()}})
-	if _, err = strict.Get(t.Context(), srv.URL, "*/*", 100); err == nil {
+	if _, err = strict.Get(t.Context(), outbound.Documents, srv.URL, "*/*", 100); err == nil {
 		t.Error("a certificate nobody knows is accepted")
 	}
+}
+
+func TestHangingLogoutEndpointsKeepNoKeySetWaiting(t *testing.T) {
+	release := make(chan struct{})
+	srv, calls, roots := canary(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/jwks" {
+			<-release
+			return
+		}
+		_, _ = w.Write([]byte("{}"))
+	})
+	c := outbound.New(outbound.Options{RootCAs: roots, Exempt: []string{srv.Listener.Addr().String()}})
+	var under sync.WaitGroup
+	hang := func(call func()) {
+		for range 100 { // more than all budgets together
+			under.Go(call)
+		}
+	}
+	hang(func() { _, _ = c.PostForm(t.Context(), srv.URL+"/logout", nil, 100) })
+	hang(func() { _, _ = c.Get(t.Context(), outbound.Strangers, srv.URL+"/stranger", "*/*", 100) })
+	hang(func() { _, _ = c.Get(t.Context(), outbound.RequestObjects, srv.URL+"/object", "*/*", 100) })
+	for deadline := time.Now().Add(outbound.Timeout); calls.Load() < 32+16+16 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	began := time.Now()
+	answer, err := c.Get(t.Context(), outbound.Documents, srv.URL+"/jwks", "*/*", 100)
+	if err != nil || string(answer.Body) != "{}" || time.Since(began) > time.Second {
+		t.Errorf("%v after %s", err, time.Since(began))
+	}
+	if n := calls.Load(); n != 32+16+16+1 {
+		t.Errorf("%d calls at once", n)
+	}
+	close(release)
+	under.Wait()
 }

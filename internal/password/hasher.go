@@ -154,6 +154,18 @@ func (h *Hasher) VerifyNothing(ctx context.Context, in Pool, plain string) error
 	})
 }
 
+// Enter takes a place in a pool for somebody whose password is about to be
+// hashed or checked, or returns ErrBusy. Whoever asks first turns a flood away
+// before it has cost anything else: a query, a counted try. Call leave once,
+// when the request is over.
+func (h *Hasher) Enter(in Pool) (leave func(), err error) {
+	leave, err = h.pools[in].enter()
+	if err != nil {
+		return nil, fmt.Errorf("enter pool %s: %w", in, err)
+	}
+	return leave, nil
+}
+
 func (h *Hasher) normal(in Pool, plain string) (string, error) {
 	if in == Answers {
 		s := NormalizeAnswer(plain)

@@ -224,6 +224,33 @@ func TestTheQueueIsBoundedInLengthAndTime(t *testing.T) {
 	})
 }
 
+func TestWhoEntersHasAPlaceAndNobodyElse(t *testing.T) {
+	h := NewHasher(Floor(), []byte("a pepper"), PoolOptions{Concurrency: 4, Queue: 5})
+	var leave []func()
+	for range 3 + 5 { // three run, five wait
+		one, err := h.Enter(Passwords)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leave = append(leave, one)
+	}
+	if _, err := h.Enter(Passwords); !errors.Is(err, ErrBusy) {
+		t.Errorf("one more: %v", err)
+	}
+	if one, err := h.Enter(Answers); err != nil {
+		t.Errorf("the other pool: %v", err)
+	} else {
+		one()
+	}
+	leave[0]()
+	if _, err := h.Enter(Passwords); err != nil {
+		t.Errorf("after somebody left: %v", err)
+	}
+	if _, err := h.Enter(Passwords); !errors.Is(err, ErrBusy) {
+		t.Errorf("who was turned away took a place: %v", err)
+	}
+}
+
 func TestHashesAtOnceNeverExceedTheCPUs(t *testing.T) {
 	for n, want := range map[int][2]int{1: {1, 1}, 2: {1, 1}, 4: {3, 1}, 8: {6, 2}, 16: {12, 4}} {
 		passwords, answers := PoolOptions{Concurrency: n}.sizes(Floor())

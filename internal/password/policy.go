@@ -11,6 +11,7 @@ var (
 	ErrLong       = errors.New("password is too long")
 	ErrCommon     = errors.New("password is easy to guess")
 	ErrCharacters = errors.New("password has characters that cannot be typed again")
+	ErrAnswer     = errors.New("password is the answer to the security question")
 )
 
 // Policy is what a realm asks of new passwords.
@@ -30,8 +31,13 @@ type Problem struct {
 // Error is for logs.
 func (p *Problem) Error() string { return p.kind.Error() }
 
-// Unwrap gives errors.Is one of ErrShort, ErrLong, ErrCommon, ErrCharacters.
+// Unwrap gives errors.Is one of ErrShort, ErrLong, ErrCommon,
+// ErrCharacters, ErrAnswer.
 func (p *Problem) Unwrap() error { return p.kind }
+
+// RepeatsAnswer is what is wrong with a password that is also the answer to the
+// person's security question. Check cannot know that.
+func RepeatsAnswer() *Problem { return &Problem{Key: "password.error.answer", kind: ErrAnswer} }
 
 func tooLong() *Problem {
 	return &Problem{Key: "password.error.long", Args: []any{"n", MaxRunes}, kind: ErrLong}

@@ -56,6 +56,7 @@ func (o PoolOptions) patience() (queue int64, wait time.Duration) {
 type pool struct {
 	slots   chan struct{}
 	waiting atomic.Int64
+	inside  atomic.Int64 // who has entered
 	queue   int64
 	wait    time.Duration
 }
@@ -89,6 +90,16 @@ func (p *pool) acquire(ctx context.Context) (release func(), err error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// enter takes a place for somebody who is going to acquire a slot: there are
+// as many as can run and wait.
+func (p *pool) enter() (leave func(), err error) {
+	if p.inside.Add(1) > p.queue+int64(cap(p.slots)) {
+		p.inside.Add(-1)
+		return nil, ErrBusy
+	}
+	return func() { p.inside.Add(-1) }, nil
 }
 
 // budget bounds the memory of computations that need more than a slot of a

@@ -1,8 +1,8 @@
 // Package practice knows practices, the staff who work there, the patients in
 // their care, and who stands for whom.
 //
-// It owns the tables practices, staff_roles, staff_persons, patients,
-// associations and patient_search_keys. It does not own accounts: it reads the
+// It owns the tables practices, staff_roles, staff_members, staff_persons,
+// patients, associations, patient_search_keys and practice_invitations. It does not own accounts: it reads the
 // facts of a guardian (name, login email, state) by joining them, and never
 // writes them. It has no pages and no routes; package admin serves what is
 // read here, imports and the demo write it with the Upsert functions.
@@ -31,7 +31,18 @@
 // Whoever changes the name or the login email of an account calls Reindex in
 // the same transaction.
 //
+// # Strangers
+//
+// Staff may tie a patient to an address, or make its owner a colleague, without
+// knowing who has an account with it. What they typed then stands for the account
+// in everything that is read and searched here (Tie.Hidden, Member.Hidden), until
+// its owner has signed in since. CleanUp, a few minutes later, has the patient
+// found by the account's own name.
+//
 // # Promises
 //
 // Upserts are idempotent: applying the same import twice changes nothing.
+// Whoever changes roles leaves an event in the same transaction. An import's
+// word about an association outranks what staff have made (Invite, Withdraw), and
+// so does its word about a role (GivenAt). CountInvitation counts exactly.
 package practice

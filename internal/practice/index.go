@@ -50,7 +50,8 @@ func (s *Store) index(ctx context.Context, patient uuid.UUID) error {
 		return fmt.Errorf("read patient: %w", err)
 	}
 	found, err := s.db.Query(ctx, `
-		SELECT g.given_name, g.family_name, g.name, g.login_email
+		SELECT CASE WHEN `+hidden+` THEN '' ELSE g.given_name END, CASE WHEN `+hidden+` THEN '' ELSE g.family_name END,
+			CASE WHEN `+hidden+` THEN s.invited_name ELSE g.name END, CASE WHEN `+hidden+` THEN s.invited_email ELSE g.login_email END
 		FROM associations s JOIN accounts g ON g.id = s.account_id AND g.realm = $2
 		WHERE s.patient_id = $1`, patient, s.realms.Patient)
 	keys, err := database.Collect(found, err, func(rows *database.Rows) ([]string, error) {

@@ -9,11 +9,21 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/portico-id/portico/internal/audit"
 	"github.com/portico-id/portico/internal/database"
 	"github.com/portico-id/portico/internal/database/dbtest"
 )
 
 const today = "2025-03-06"
+
+func trail(t *testing.T, db *database.DB) *audit.Log {
+	t.Helper()
+	log, err := audit.New(db, audit.Options{Keys: [][]byte{make([]byte, 32)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return log
+}
 
 // town is two practices with families and staff.
 type town struct {
@@ -31,7 +41,7 @@ type town struct {
 }
 
 func build(t *testing.T, db *database.DB) *town {
-	w := &town{t: t, db: db, s: New(db, Realms{Patient: "patient", Practice: "practice"})}
+	w := &town{t: t, db: db, s: New(db, Realms{Patient: "patient", Practice: "practice"}, trail(t, db))}
 	w.oak = Practice{ID: database.NewID(), Name: "Oak Street Pediatrics", SupportPhone: "555-0100"}
 	w.elm = Practice{ID: database.NewID(), Name: "Elm Family Care", SupportPhone: "555-0200"}
 	w.must(w.s.UpsertPractice(t.Context(), w.oak))

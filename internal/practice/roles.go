@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 
@@ -28,15 +26,25 @@ type Perms struct {
 	Read        bool // search, look at patients, associations and links
 	ChangeEmail bool // change a guardian's login email
 	Reset       bool // send and cancel reset links
+	Invite      bool // invite guardians, again too, and take an invitation back
+	Unfreeze    bool // let a guardian back in whose account was frozen
+	Waive       bool // waive the security question, with a second person; remove second factors
+	ManageStaff bool // invite staff and say what their roles are
 }
 
 // rolePerms is the one place that says what a role allows. A role that is not
 // listed allows nothing.
 var rolePerms = map[Role]Perms{
-	Administrator: {Read: true, ChangeEmail: true, Reset: true},
-	FrontDesk:     {Read: true, ChangeEmail: true, Reset: true},
+	Administrator: {Read: true, ChangeEmail: true, Reset: true, Invite: true, Unfreeze: true, Waive: true, ManageStaff: true},
+	FrontDesk:     {Read: true, ChangeEmail: true, Reset: true, Invite: true, Unfreeze: true},
 	Viewer:        {Read: true},
 	Provider:      {Read: true},
+}
+
+// Known reports whether there is such a role.
+func (r Role) Known() bool {
+	_, ok := rolePerms[r]
+	return ok
 }
 
 // Perms is what the role allows.
@@ -44,21 +52,12 @@ func (r Role) Perms() Perms { return rolePerms[r] }
 
 // Or is what either allows.
 func (p Perms) Or(q Perms) Perms {
-	return Perms{p.Read || q.Read, p.ChangeEmail || q.ChangeEmail, p.Reset || q.Reset}
+	return Perms{p.Read || q.Read, p.ChangeEmail || q.ChangeEmail, p.Reset || q.Reset, p.Invite || q.Invite,
+		p.Unfreeze || q.Unfreeze, p.Waive || q.Waive, p.ManageStaff || q.ManageStaff}
 }
 
-// readers are the roles that may look, as an SQL list. It is made of the
-// constants above, never of anything typed.
-var readers = func() string {
-	var quoted []string
-	for role, p := range rolePerms {
-		if p.Read {
-			quoted = append(quoted, "'"+string(role)+"'")
-		}
-	}
-	slices.Sort(quoted)
-	return strings.Join(quoted, ", ")
-}()
+// readers are the roles that may look, as an SQL list.
+var readers = rolesThat(func(p Perms) bool { return p.Read })
 
 // Membership is somebody's place in one practice.
 type Membership struct {
@@ -76,7 +75,8 @@ func (m Membership) Perms() Perms {
 }
 
 // Memberships lists the practices in which an active account of the practice
-// realm has a role, by name.
+// realm has a role, by name. A frozen account has none: whoever used it last may
+// have been somebody else.
 func (s *Store) Memberships(ctx context.Context, staff uuid.UUID) ([]Membership, error) {
 	type row struct {
 		Practice
@@ -85,7 +85,7 @@ func (s *Store) Memberships(ctx context.Context, staff uuid.UUID) ([]Membership,
 	rows, err := s.db.Query(ctx, `
 		SELECT pr.id, pr.name, pr.support_phone, r.role
 		FROM staff_roles r
-		JOIN accounts me ON me.id = r.account_id AND me.realm = $2 AND me.state = 'active'
+		JOIN accounts me ON me.id = r.account_id AND me.realm = $2 AND me.state = 'active' AND me.frozen_at IS NULL
 		JOIN practices pr ON pr.id = r.practice_id
 		WHERE r.account_id = $1
 		ORDER BY pr.name, pr.id, r.role`, staff, s.realms.Practice)
@@ -119,33 +119,6 @@ func (s *Store) Permissions(ctx context.Context, staff uuid.UUID) (map[uuid.UUID
 		perms[m.Practice.ID] = m.Perms()
 	}
 	return perms, nil
-}
-
-// SetRoles makes roles the roles that an account has in a practice; none takes
-// all away. ErrAccount when the account is not one of the practice realm.
-func (s *Store) SetRoles(ctx context.Context, staff, practice uuid.UUID, roles ...Role) error {
-	return s.db.InTx(ctx, func(ctx context.Context) error {
-		if err := s.inRealm(ctx, staff, s.realms.Practice); err != nil {
-			return err
-		}
-		var b database.Batch
-		for _, role := range []Role{Administrator, FrontDesk, Viewer, Provider} {
-			if !slices.Contains(roles, role) {
-				b.Queue(`DELETE FROM staff_roles WHERE account_id = $1 AND practice_id = $2 AND role = $3`,
-					staff, practice, string(role))
-			}
-		}
-		for _, role := range roles {
-			b.Queue(`
-				INSERT INTO staff_roles (account_id, practice_id, role, granted_at) VALUES ($1, $2, $3, $4)
-				ON CONFLICT (account_id, practice_id, role) DO NOTHING`,
-				staff, practice, string(role), s.db.Now(ctx))
-		}
-		if _, err := s.db.Batch(ctx, &b); err != nil {
-			return fmt.Errorf("set roles: %w", err)
-		}
-		return nil
-	})
 }
 
 // LinkPerson records that a member of staff and an account of the patient

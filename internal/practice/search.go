@@ -27,6 +27,7 @@ const (
 	AccessActive   Access = "active"
 	AccessInvited  Access = "invited"
 	AccessDisabled Access = "disabled"
+	AccessFrozen   Access = "frozen"
 	AccessNone     Access = "none" // no portal access given, not begun, or ended
 )
 
@@ -56,6 +57,7 @@ type Guardian struct {
 	LoginEmail     string
 	EmailVerified  bool
 	State          string // invited, active, disabled
+	FrozenAt       *time.Time
 	Locale         string
 	Version        int64 // of the account; changes with each change of it
 	LastSignedInAt *time.Time
@@ -65,7 +67,22 @@ type Guardian struct {
 // Tie is an association with the account behind it.
 type Tie struct {
 	Association
-	Guardian Guardian
+	Guardian   Guardian
+	InvitedAt  *time.Time // staff made the association; nil: an import
+	AttachedAt *time.Time // to an account that was there before
+	// Hidden: Guardian says what staff have typed, as if the account had been
+	// made for the invitation. Its owner has not signed in since.
+	Hidden bool
+
+	typed Typed
+}
+
+// hide puts what was typed in the place of what the account says.
+func (t *Tie) hide() {
+	if t.Hidden {
+		t.Guardian = Guardian{AccountID: t.Guardian.AccountID, Name: t.typed.Name, LoginEmail: t.typed.Email,
+			State: string(AccessInvited), Locale: t.typed.Locale, Version: 1}
+	}
 }
 
 // Current tells whether the association has begun and has not ended.
@@ -77,6 +94,9 @@ func (t Tie) Current(today string) bool {
 func (t Tie) Access(today string) Access {
 	if !t.PortalAccess || !t.Current(today) {
 		return AccessNone
+	}
+	if t.Guardian.FrozenAt != nil && t.Guardian.State == string(AccessActive) {
+		return AccessFrozen
 	}
 	return Access(t.Guardian.State)
 }
@@ -93,7 +113,7 @@ type Record struct {
 // $1 of the practice realm $2 has a role that may look.
 var scope = `
 	SELECT r.practice_id FROM staff_roles r
-	JOIN accounts me ON me.id = r.account_id AND me.realm = $2 AND me.state = 'active'
+	JOIN accounts me ON me.id = r.account_id AND me.realm = $2 AND me.state = 'active' AND me.frozen_at IS NULL
 	WHERE r.account_id = $1 AND r.role IN (` + readers + `)`
 
 // recordColumns and tieColumns are what scanRecord reads; the joined tables of
@@ -107,7 +127,8 @@ const tieColumns = `
 	COALESCE(s.starts_on, ''), COALESCE(s.ends_on, ''),
 	COALESCE(CASE WHEN g.name <> '' THEN g.name ELSE trim(g.given_name || ' ' || g.family_name) END, ''), COALESCE(g.login_email, ''),
 	COALESCE(g.email_verified, false), COALESCE(g.state, ''), COALESCE(g.locale, ''), COALESCE(g.version, 0),
-	g.last_signed_in_at, g.email_changed_at`
+	g.last_signed_in_at, g.email_changed_at, g.frozen_at, s.invited_at, s.attached_at,
+	COALESCE(` + hidden + `, false), COALESCE(s.invited_email, ''), COALESCE(s.invited_name, ''), COALESCE(s.invited_locale, '')`
 
 // args collects placeholders of a query that is put together from parts.
 type args []any
@@ -167,15 +188,20 @@ func (s *Store) Search(ctx context.Context, staff uuid.UUID, q Query) (found []R
 // accessClause narrows a search by the state of the associations.
 func accessClause(a *args, q Query, patientRealm string) string {
 	today := a.add(q.Today)
+	const state = `CASE WHEN ` + hidden + ` THEN 'invited' ELSE g.state END`
 	clause := `EXISTS (SELECT 1 FROM associations s
 		JOIN accounts g ON g.id = s.account_id AND g.realm = ` + patientRealm + `
 		WHERE s.patient_id = p.id AND s.portal_access
 			AND (s.starts_on = '' OR s.starts_on <= ` + today + `) AND (s.ends_on = '' OR s.ends_on >= ` + today + `)
-			AND g.state IN (`
+			AND ` + state + ` IN (`
 	if q.Access == AccessNone {
 		return `NOT ` + clause + `'active', 'invited'))`
 	}
-	return clause + a.add(string(q.Access)) + `))`
+	clause += a.add(string(q.Access)) + `)`
+	if q.Access == AccessActive {
+		clause += ` AND g.frozen_at IS NULL`
+	}
+	return clause + `)`
 }
 
 // Patient is one patient with associations. ErrNotFound outside the scope of
@@ -219,6 +245,7 @@ func collectRecords(rows *database.Rows, err error) ([]Record, error) {
 			out = append(out, r)
 		}
 		if tie != nil && account != nil {
+			t.hide()
 			t.ID, t.AccountID, t.Guardian.AccountID, t.PatientID = *tie, *account, *account, r.ID
 			last := &out[len(out)-1]
 			last.Ties = append(last.Ties, t)
@@ -234,6 +261,7 @@ func recordTargets(r *Record, tie, account **uuid.UUID, t *Tie) []any {
 		tie, account, &t.Relationship, &t.Authority, &t.PortalAccess, &t.StartsOn, &t.EndsOn,
 		&t.Guardian.Name, &t.Guardian.LoginEmail,
 		&t.Guardian.EmailVerified, &t.Guardian.State, &t.Guardian.Locale, &t.Guardian.Version,
-		&t.Guardian.LastSignedInAt, &t.Guardian.EmailChangedAt,
+		&t.Guardian.LastSignedInAt, &t.Guardian.EmailChangedAt, &t.Guardian.FrozenAt, &t.InvitedAt, &t.AttachedAt,
+		&t.Hidden, &t.typed.Email, &t.typed.Name, &t.typed.Locale,
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/portico-id/portico/internal/audit"
 	"github.com/portico-id/portico/internal/database"
 )
 
@@ -22,6 +23,12 @@ var (
 	ErrAccount = errors.New("no such account in the realm")
 	// ErrValue: something to be stored is empty, too long or malformed.
 	ErrValue = errors.New("value cannot be stored")
+	// ErrVersion: what is to be changed has changed since it was read.
+	ErrVersion = errors.New("changed in the meantime")
+	// ErrLastAdministrator: nobody would be left who manages the staff.
+	ErrLastAdministrator = errors.New("the practice's last administrator")
+	// ErrExists: the patient is tied to the account already.
+	ErrExists = errors.New("the association exists already")
 )
 
 // Realms names the realm of guardians and the realm of staff.
@@ -31,11 +38,26 @@ type Realms struct{ Patient, Practice string }
 type Store struct {
 	db     *database.DB
 	realms Realms
+	audit  *audit.Log
 }
 
 // New makes a store. Accounts of other realms than the two named are never
 // read.
-func New(db *database.DB, realms Realms) *Store { return &Store{db: db, realms: realms} }
+func New(db *database.DB, realms Realms, trail *audit.Log) *Store {
+	return &Store{db: db, realms: realms, audit: trail}
+}
+
+// Who says who acts and from where, for the audit trail.
+type Who struct{ Actor, ClientID, IP string }
+
+// account is the acting person's, or nil.
+func (w Who) account() *uuid.UUID {
+	id, err := uuid.Parse(strings.TrimPrefix(w.Actor, "account:"))
+	if err != nil {
+		return nil
+	}
+	return &id
+}
 
 // Practice is a clinic.
 type Practice struct {
@@ -111,8 +133,9 @@ func (s *Store) UpsertPatient(ctx context.Context, p Patient) (uuid.UUID, error)
 
 // UpsertAssociation writes a patient's tie to an account, known by the two,
 // and the keys by which the patient is found through it. It returns the
-// association's ID, as UpsertPatient does. ErrAccount when the account is not
-// one of the patient realm.
+// association's ID, as UpsertPatient does. From then on it is the import's,
+// also when staff had made it. ErrAccount when the account is not one of the
+// patient realm.
 func (s *Store) UpsertAssociation(ctx context.Context, a Association) (uuid.UUID, error) {
 	if err := check(date("start", a.StartsOn), date("end", a.EndsOn)); err != nil {
 		return uuid.Nil, err
@@ -129,7 +152,9 @@ func (s *Store) UpsertAssociation(ctx context.Context, a Association) (uuid.UUID
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 			ON CONFLICT (patient_id, account_id) DO UPDATE SET relationship = excluded.relationship,
 				authority = excluded.authority, portal_access = excluded.portal_access,
-				starts_on = excluded.starts_on, ends_on = excluded.ends_on
+				starts_on = excluded.starts_on, ends_on = excluded.ends_on,
+				invited_by = NULL, invited_at = NULL, attached_at = NULL,
+				invited_email = '', invited_name = '', invited_locale = ''
 			RETURNING id`,
 			a.ID, a.PatientID, a.AccountID, a.Relationship, a.Authority, a.PortalAccess, a.StartsOn, a.EndsOn,
 			s.db.Now(ctx)).Scan(&a.ID)

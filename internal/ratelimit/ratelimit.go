@@ -121,9 +121,6 @@ func (l *Limiter) Reset(ctx context.Context, key string) error {
 	return nil
 }
 
-// forgetDelays is how long failures in a row are remembered after the last.
-const forgetDelays = 24 * time.Hour
-
 // Backoff is how long to wait after so many failures in a row.
 func Backoff(p realm.SignInPolicy, failures int) time.Duration {
 	wait := p.FirstDelay
@@ -140,7 +137,7 @@ func Backoff(p realm.SignInPolicy, failures int) time.Duration {
 
 // Delay counts a sign-in as failed before it is verified, and says how long to
 // wait instead: zero means go on. Call Reset when the sign-in succeeds. While
-// waiting nothing is counted; a day without a try forgets the failures. Take a
+// waiting nothing is counted; p.ForgetFailures without a try forgets them. Take a
 // key of account (or typed address) and network, so that one network's
 // failures do not keep the person's own devices out.
 func (l *Limiter) Delay(ctx context.Context, key string, p realm.SignInPolicy) (wait time.Duration, err error) {
@@ -148,7 +145,7 @@ func (l *Limiter) Delay(ctx context.Context, key string, p realm.SignInPolicy) (
 		return 0, ErrInTransaction
 	}
 	now := l.db.Now(ctx)
-	args := []any{key, now, now.Add(forgetDelays)}
+	args := []any{key, now, now.Add(p.ForgetFailures)}
 	// When the next try is free depends on the number of failures; the
 	// earliest last try for each number is an argument, because the two
 	// engines do not compute with times in the same way.
@@ -185,16 +182,16 @@ func (l *Limiter) Delay(ctx context.Context, key string, p realm.SignInPolicy) (
 }
 
 // keepStreakFrom is how many failures in a row it takes to be remembered for
-// long. Fewer are forgotten in a day: anybody may type any address, and each
+// long. Fewer are forgotten soon: anybody may type any address, and each
 // leaves a row.
 const keepStreakFrom = 10
 
 // Streak counts a try as failed before it is verified, and tells whether it
 // may go on: at most limit failures in a row. Call Reset when the try
-// succeeds. While refused nothing is counted. A day without a try forgets up
-// to nine failures; more are remembered for keep. Take a key that Delay does
-// not use.
-func (l *Limiter) Streak(ctx context.Context, key string, limit int, keep time.Duration) (ok bool, err error) {
+// succeeds. While refused nothing is counted. Up to nine failures are forgotten
+// when p.ForgetFailures pass without a try, more when p.ForgetStreak does. Take
+// a key that Delay does not use.
+func (l *Limiter) Streak(ctx context.Context, key string, limit int, p realm.SignInPolicy) (ok bool, err error) {
 	if l.db.InTransaction(ctx) {
 		return false, ErrInTransaction
 	}
@@ -206,7 +203,7 @@ func (l *Limiter) Streak(ctx context.Context, key string, limit int, keep time.D
 			last_at = excluded.last_at,
 			expires_at = CASE WHEN rate_delays.expires_at > $2 AND rate_delays.failures + 1 >= $5 THEN $4 ELSE $3 END
 		WHERE rate_delays.expires_at <= $2 OR rate_delays.failures < $6`,
-		key, now, now.Add(forgetDelays), now.Add(keep), int64(min(limit, keepStreakFrom)), int64(limit))
+		key, now, now.Add(p.ForgetFailures), now.Add(p.ForgetStreak), int64(min(limit, keepStreakFrom)), int64(limit))
 	if err != nil {
 		return false, fmt.Errorf("count failure: %w", err)
 	}

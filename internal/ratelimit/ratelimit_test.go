@@ -150,7 +150,7 @@ func TestFailuresDelayTheNextSignIn(t *testing.T) {
 			want(0)
 		}
 		want(time.Second)
-		now = now.Add(forgetDelays)
+		now = now.Add(24 * time.Hour)
 		for range 5 {
 			want(0)
 		}
@@ -218,7 +218,7 @@ func TestCleanUpKeepsWhatCounts(t *testing.T) {
 }
 
 func TestBackoffFollowsThePolicy(t *testing.T) {
-	p := realm.SignInPolicy{DelayFromFailure: 2, FirstDelay: 3 * time.Second, MaxDelay: 10 * time.Second}
+	p := realm.SignInPolicy{DelayFromFailure: 2, FirstDelay: 3 * time.Second, MaxDelay: 10 * time.Second, ForgetFailures: 24 * time.Hour}
 	for failures, want := range map[int]time.Duration{0: 0, 1: 0, 2: 3 * time.Second, 3: 6 * time.Second, 4: 10 * time.Second, 1 << 40: 10 * time.Second} {
 		if got := Backoff(p, failures); got != want {
 			t.Errorf("%d failures: %s, expected %s", failures, got, want)
@@ -233,7 +233,7 @@ func TestAFewFailuresAreForgottenInADayManyAreNot(t *testing.T) {
 		dbtest.SetNow(db, func() time.Time { return now })
 		streak := func(key string) bool {
 			t.Helper()
-			ok, err := l.Streak(ctx, key, 12, 1000*time.Hour)
+			ok, err := l.Streak(ctx, key, 12, realm.SignInPolicy{ForgetFailures: 24 * time.Hour, ForgetStreak: 1000 * time.Hour})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -271,7 +271,7 @@ func TestExactlyTheLimitOfParallelGuessesIsLetThrough(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 60 {
 			wg.Go(func() {
-				if ok, err := l.Streak(context.Background(), "row", 10, time.Hour); err != nil {
+				if ok, err := l.Streak(context.Background(), "row", 10, realm.SignInPolicy{ForgetFailures: time.Hour, ForgetStreak: time.Hour}); err != nil {
 					t.Error(err)
 				} else if ok {
 					let.Add(1)

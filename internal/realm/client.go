@@ -68,7 +68,11 @@ type Client struct {
 	RequestURIs      []string // where its request objects may be fetched, byte for byte (OpenID Connect Registration §2)
 	RequirePAR       bool     // its requests have to be pushed (RFC 9126 §6)
 
-	DefaultMaxAge *int64 // seconds; counts where a request has no max_age (OpenID Connect Registration §2); nil: none
+	// What counts where a request says nothing about it (OpenID Connect
+	// Registration §2). RequireAuthTime is only repeated: every ID token has one.
+	DefaultMaxAge   *int64 // seconds; nil: none
+	DefaultACRs     []string
+	RequireAuthTime bool
 
 	// Registered is set for clients that registered themselves; Version counts
 	// the changes of their registration, from 1.

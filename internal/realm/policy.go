@@ -32,6 +32,9 @@ type Lifetimes struct {
 	Interaction      time.Duration // an authorization request waiting for its person; a started recovery or activation
 	Reauthentication time.Duration // changing a password, email or question asks for the password after this
 	StaffAction      time.Duration // staff resets and email changes need a sign-in this fresh (RFC 9470 §3)
+	EmailLink        time.Duration // the link that confirms a new login email
+	FreezeLink       time.Duration // "this wasn't me" in a notice
+	KeptSession      time.Duration // idle and absolute limit of a browser that asked to be kept signed in; 0: that is not offered
 }
 
 // PasswordPolicy judges new passwords. There are no composition rules.
@@ -46,6 +49,12 @@ type RecoveryPolicy struct {
 	AnswerLock                time.Duration // how long recovery stays locked
 	AbsorbRepeats             time.Duration // a request this soon after another sends nothing new
 	LinksPerDay               int           // after so many in 24 h the last link stays valid
+	StaffLinksPerDay          int           // links that staff send to an account in 24 h, all of staff together
+	InvitationsPerDay         int           // invitations of an account in 24 h that strangers ask for
+	EmailChangesPerDay        int           // changes of the login email in 24 h that a person asks for, and staff for them; letters to one address
+	FreezesPerNetworkPerHour  int           // accounts that one network freezes with the links of notices
+	QuestionChangesPerHour    int           // tries of one account to choose another security question
+	RecentEmailChange         time.Duration // a link sent so soon after a change of the address raises an alarm
 	RequestsPerNetworkPerHour int           // requests of one IPv4 address or IPv6 /64 that lead to mail
 	RealmRequestsPerHour      int           // requests of the whole realm that lead to mail
 }
@@ -57,6 +66,43 @@ type SignInPolicy struct {
 	MaxDelay           time.Duration
 	DisableAtFailures  int // consecutive failures after which only recovery helps
 	AttemptsPerNetwork int // sign-in attempts of one network in an hour, over all accounts
+
+	ForgetFailures      time.Duration // a time without a try after which a few failures are forgotten
+	ForgetStreak        time.Duration // the same for ten failures in a row and more
+	NewDevicesPerDay    int           // browsers that become known to an account in 24 h
+	KnownDevice         time.Duration // how long a browser that is not used stays known
+	InteractionsPerHour int           // authorization requests of one network that are kept until their person signs in
+}
+
+// StaffPolicy bounds what one member of staff asks of the admin API.
+type StaffPolicy struct {
+	LooksPerMinute int // searches, and single things looked at
+	ChangesPerHour int
+
+	InvitationsPerDay int // of a practice in 24 h, by all of its staff
+}
+
+// Who has to have a second factor.
+const (
+	SecondFactorOptional = ""         // nobody; everybody may
+	SecondFactorRoles    = "roles"    // staff with one of the named roles
+	SecondFactorEveryone = "everyone" // every account of the realm
+)
+
+// StaffRoles are the roles that a realm's rules may name; package practice says
+// what they allow.
+var StaffRoles = []string{"administrator", "front_desk", "viewer", "provider"}
+
+// SecondFactorPolicy says who has to prove more than a password at sign-in,
+// and bounds the guessing of codes.
+type SecondFactorPolicy struct {
+	Required string        // SecondFactorOptional, SecondFactorRoles or SecondFactorEveryone
+	Roles    []string      // staff roles, for SecondFactorRoles
+	Grace    time.Duration // from the first sign-in that was told, until none gets past without one
+
+	TriesPerSignIn    int // wrong codes that end a started sign-in
+	TriesPerDay       int // wrong codes of an account in 24 h, over all sign-ins, and as many in known browsers; then only passkeys work there that day
+	PasskeysPerPerson int
 }
 
 // OAuthPolicy says what a realm's protocol endpoints allow.
@@ -152,6 +198,10 @@ type RegistrationPolicy struct {
 	PerNetworkPerHour    int      // registrations of one IPv4 address or IPv6 /64
 	PerRealmPerHour      int
 	ChangesPerClientHour int // reads, updates and deletions of one registration
+	// TrustRedirects sends errors straight to the addresses of clients that
+	// anybody registered. A relaxation, for conformance runs: the realm becomes an
+	// open redirector (RFC 9700 §4.11.2).
+	TrustRedirects bool
 }
 
 // Enabled reports whether clients can register.
@@ -163,6 +213,8 @@ type Policies struct {
 	Password  PasswordPolicy
 	Recovery  RecoveryPolicy
 	SignIn    SignInPolicy
+	Factors   SecondFactorPolicy
+	Staff     StaffPolicy
 	OAuth     OAuthPolicy
 }
 
@@ -219,6 +271,8 @@ func Defaults(kind Kind) Policies {
 			Interaction:      30 * time.Minute,
 			Reauthentication: 5 * time.Minute,
 			StaffAction:      10 * time.Minute,
+			EmailLink:        24 * time.Hour,
+			FreezeLink:       7 * 24 * time.Hour,
 		},
 		Password: PasswordPolicy{MinLength: 15},
 		Recovery: RecoveryPolicy{
@@ -227,6 +281,12 @@ func Defaults(kind Kind) Policies {
 			AnswerLock:                24 * time.Hour,
 			AbsorbRepeats:             5 * time.Minute,
 			LinksPerDay:               5,
+			StaffLinksPerDay:          20,
+			InvitationsPerDay:         5,
+			EmailChangesPerDay:        5,
+			FreezesPerNetworkPerHour:  20,
+			QuestionChangesPerHour:    20,
+			RecentEmailChange:         7 * 24 * time.Hour,
 			RequestsPerNetworkPerHour: 20,
 			RealmRequestsPerHour:      2000,
 		},
@@ -236,6 +296,19 @@ func Defaults(kind Kind) Policies {
 			MaxDelay:           15 * time.Minute,
 			DisableAtFailures:  100,
 			AttemptsPerNetwork: 1000,
+
+			ForgetFailures:      24 * time.Hour,
+			ForgetStreak:        180 * 24 * time.Hour,
+			NewDevicesPerDay:    5,
+			KnownDevice:         365 * 24 * time.Hour,
+			InteractionsPerHour: 2000,
+		},
+		Staff: StaffPolicy{LooksPerMinute: 240, ChangesPerHour: 120, InvitationsPerDay: 100},
+		Factors: SecondFactorPolicy{
+			Grace:             14 * 24 * time.Hour,
+			TriesPerSignIn:    5,
+			TriesPerDay:       20,
+			PasskeysPerPerson: 10,
 		},
 		OAuth: OAuthPolicy{
 			GrantTypes: []string{GrantCode, GrantRefresh, GrantClientCredentials},

@@ -31,6 +31,8 @@ type Realm struct {
 	Password  PasswordPolicy
 	Recovery  RecoveryPolicy
 	SignIn    SignInPolicy
+	Factors   SecondFactorPolicy
+	Staff     StaffPolicy
 	OAuth     OAuthPolicy
 
 	clients map[string]*Client
@@ -161,6 +163,12 @@ func (r *Realm) fill() {
 	}
 	if r.SignIn == (SignInPolicy{}) {
 		r.SignIn = d.SignIn
+	}
+	if r.Staff == (StaffPolicy{}) {
+		r.Staff = d.Staff
+	}
+	if r.Factors.TriesPerSignIn == 0 {
+		r.Factors = d.Factors
 	}
 	if r.OAuth.GrantTypes == nil {
 		r.OAuth = d.OAuth

@@ -1,9 +1,9 @@
 // Package recovery lets people back in who have forgotten their password.
 //
-// It owns tickets: each is one permission to choose a new password, mailed as
-// a link, valid for 48 hours at most, spent once. It does not own passwords
-// and security answers (account), letters (mail), or who may send a link to
-// whom (admin).
+// It owns tickets and waivers (tables recovery_* and answer_waivers). A ticket
+// is one permission to choose a new password, mailed as a link, valid for 48
+// hours at most, spent once. It does not own passwords and security answers
+// (account), letters (mail), or who may send a link to whom (admin).
 //
 // The journey, with its routes relative to the realm:
 //
@@ -36,15 +36,24 @@
 //     is verified: five per link; ten per account in 24 hours, over all links
 //     and replicas, lock recovery for 24 hours. Passwords go on working.
 //   - The question is asked behind every link. An account without a question
-//     gets a page that says to call, never a way around.
+//     gets a page that says to call, never a way around. The one exception is
+//     a waiver: for one link of staff, asked for by one member and approved by
+//     another of the same practice, not within a week of a change of the login
+//     email, not for a frozen account. It dies with its link. The lock after
+//     too many wrong answers stops guessing, so it does not stop a waived link;
+//     who may waive may send a link while it lasts.
 //   - A ticket is used up by the commit that stores the new password, by a
 //     WHERE clause that tests everything again: unused, not voided, not
 //     expired, the same email and credential version, the question answered in
 //     this browser. Of any number of racing requests exactly one wins.
-//   - The journey signs nobody in. Until its end the old password works.
+//   - The journey signs nobody in. Until its end the old password works. It does
+//     not need one: Unfreeze leaves an account without, and perhaps without a
+//     question. Whoever was helped past it is told to choose one in My Account.
 //
 // An address whose account is invited, but not active yet, gets a fresh
 // invitation instead of a link, within the same limits: whoever lost the first
-// letter would not know to ask for anything else. A disabled account, an
-// unknown address, and an account whose recovery is locked get nothing.
+// letter would not know to ask for anything else; but none whose invitation
+// staff have taken back. A disabled or frozen account, an unknown address, and
+// an account whose recovery is locked get nothing, and a recovery that was
+// started ends when the account is frozen.
 package recovery

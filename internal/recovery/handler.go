@@ -132,6 +132,7 @@ func (h *Handler) sentPage(c *gin.Context) error {
 type linkView struct {
 	Email    string // masked
 	SignedIn string // the email of whoever is signed in here, "" for nobody
+	Waived   bool   // no question is asked
 }
 
 // linkPage looks and changes nothing: mail scanners open every link.
@@ -143,13 +144,20 @@ func (h *Handler) linkPage(c *gin.Context) error {
 	}
 	l, err := h.service.byToken(ctx, r, token)
 	if errors.Is(err, ErrTicket) {
+		waits, err := h.service.waits(ctx, r, token)
+		if err != nil {
+			return err
+		}
+		if waits {
+			return h.gone(c, "waiting")
+		}
 		return h.gone(c, "")
 	}
 	if err != nil {
 		return err
 	}
 	web.PreferLang(c, l.locale)
-	view := linkView{Email: account.MaskEmail(l.ticket.Email)}
+	view := linkView{Email: account.MaskEmail(l.ticket.Email), Waived: l.ticket.Waived()}
 	current, err := h.sessions.Current(c)
 	if err != nil {
 		return err
@@ -165,7 +173,7 @@ func (h *Handler) linkPage(c *gin.Context) error {
 }
 
 // goneView is templates/pages/recovery/gone.html. Why is "", "answers" when
-// the link ran out of tries a moment ago, or "locked".
+// the link ran out of tries a moment ago, "locked", or "waiting" for staff.
 type goneView struct{ Why string }
 
 // gone is the one page for a link that does not work, whatever the reason.
@@ -303,6 +311,7 @@ type passwordView struct {
 	Form     web.Form
 	Username string
 	Min      int
+	Waived   bool // no question was asked
 }
 
 func (h *Handler) passwordPage(c *gin.Context) error {
@@ -319,7 +328,7 @@ func (h *Handler) passwordPage(c *gin.Context) error {
 
 func (h *Handler) showPassword(c *gin.Context, status int, r *realm.Realm, w walk, f web.Form) error {
 	return h.pages.Render(c, status, "recovery/password.html",
-		passwordView{Form: f, Username: w.ticket.Email, Min: r.Password.MinLength})
+		passwordView{Form: f, Username: w.ticket.Email, Min: r.Password.MinLength, Waived: w.ticket.Waived()})
 }
 
 func (h *Handler) setPassword(c *gin.Context) error {
@@ -361,7 +370,10 @@ func (h *Handler) setPassword(c *gin.Context) error {
 }
 
 // doneView is templates/pages/recovery/done.html.
-type doneView struct{ Next string }
+type doneView struct {
+	Next       string
+	NoQuestion bool // the practice helped past it, and the next time it would have to again
+}
 
 func (h *Handler) donePage(c *gin.Context) error {
 	r := realm.From(c.Request.Context())
@@ -377,7 +389,12 @@ func (h *Handler) donePage(c *gin.Context) error {
 		return err
 	}
 	web.PreferLang(c, l.locale)
-	return h.pages.Render(c, http.StatusOK, "recovery/done.html", doneView{Next: account.SignInLink(r, l.ticket.ClientID)})
+	_, has, err := h.accounts.Question(c.Request.Context(), l.ticket.AccountID)
+	if err != nil {
+		return err
+	}
+	return h.pages.Render(c, http.StatusOK, "recovery/done.html",
+		doneView{Next: account.SignInLink(r, l.ticket.ClientID), NoQuestion: !has})
 }
 
 // helpView is templates/pages/recovery/help.html.
@@ -386,9 +403,13 @@ type helpView struct{ Back bool }
 // helpPage is for people who cannot remember their answer. It looks the same
 // as the end for an account that has no question.
 func (h *Handler) helpPage(c *gin.Context) error {
-	_, _, ok, err := h.walking(c)
+	r, w, ok, err := h.walking(c)
 	if !ok {
 		return err
+	}
+	if w.answered { // the practice has helped a moment ago
+		c.Redirect(http.StatusSeeOther, r.Path+"/recovery/password")
+		return nil
 	}
 	return h.pages.Render(c, http.StatusOK, "recovery/help.html", helpView{Back: true})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
@@ -51,9 +52,10 @@ func (s *Service) Request(ctx context.Context, r *realm.Realm, a Ask) error {
 }
 
 const (
-	lookEvery = time.Second // another replica may have taken the request in
-	batchSize = 50
-	giveUp    = 24 * time.Hour // nobody waits for a link longer than that
+	lookEvery   = time.Second // another replica may have taken the request in
+	afterAnswer = 50 * time.Millisecond
+	batchSize   = 50
+	giveUp      = 24 * time.Hour // nobody waits for a link longer than that
 )
 
 // Worker handles requests until ctx ends. Any number of replicas may run it.
@@ -68,6 +70,13 @@ func (s *Service) Worker(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-s.wake:
+			// Not at once: the work differs for those who exist, and would be
+			// heard in the answer that is on its way, or in the next one.
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(afterAnswer + rand.N(afterAnswer)):
+			}
 		case <-tick.C:
 		}
 	}
@@ -169,6 +178,8 @@ func (s *Service) decide(ctx context.Context, r *realm.Realm, q request) (result
 		return "no_account", "", nil
 	case a.State == account.Disabled:
 		return "disabled", a.Actor(), nil
+	case a.FrozenAt != nil:
+		return "frozen", a.Actor(), nil
 	case a.State == account.Invited:
 		result, err = s.inviteAgain(ctx, r, a, q)
 		return result, a.Actor(), err
@@ -204,6 +215,9 @@ func (s *Service) decide(ctx context.Context, r *realm.Realm, q request) (result
 
 // inviteAgain sends a fresh invitation, within the limits of links.
 func (s *Service) inviteAgain(ctx context.Context, r *realm.Realm, a account.Account, q request) (string, error) {
+	if cancelled, err := s.accounts.InvitationCancelled(ctx, a.ID); err != nil || cancelled {
+		return "invitation_cancelled", err
+	}
 	now := s.db.Now(ctx)
 	last, err := s.accounts.LastInvited(ctx, a.ID)
 	if err != nil {
@@ -216,7 +230,7 @@ func (s *Service) inviteAgain(ctx context.Context, r *realm.Realm, a account.Acc
 	if err != nil {
 		return "", err
 	}
-	if n >= r.Recovery.LinksPerDay {
+	if n >= r.Recovery.InvitationsPerDay {
 		return "enough_for_today", nil
 	}
 	if err := s.accounts.Invite(ctx, r, a.ID, account.By{Actor: "anonymous", ClientID: q.clientID, IP: q.network}); err != nil {

@@ -359,7 +359,7 @@ func TestWhateverChangesThePersonEndsStartedRecoveries(t *testing.T) {
 			return err
 		}, recovery.Cancelled},
 		"another question": {func(w *world) error {
-			return w.Accounts.SetQuestion(ctx, w.Realm, person(w).ID, "first_concert", "los tigres", accounttest.Password, by)
+			return w.Accounts.SetQuestion(ctx, w.Realm, person(w), "first_concert", "los tigres", by)
 		}, recovery.Cancelled},
 		"a closed account": {func(w *world) error {
 			return w.Accounts.Disable(ctx, w.Realm, person(w).ID, by)

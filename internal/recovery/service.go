@@ -59,23 +59,18 @@ type StaffTicket struct {
 	Practice, PracticePhone string // for the letter
 	Reason                  string
 	ClientID, IP            string // from which staff acted, for the audit trail
+	// WhileLocked: also while too many wrong answers have locked recovery. The
+	// link then works only once its question is waived.
+	WhileLocked bool
 }
-
-// recentEmailChange makes a staff reset suspicious: who changes an address and
-// then sends a link there may be helping themselves.
-const recentEmailChange = 7 * 24 * time.Hour
-
-// staffLinks is how many times as many links in a day staff may send to an
-// account as its person may ask for, all of staff together.
-const staffLinks = 4
 
 // CreateStaffTicket makes a ticket, voids older ones and queues the letter, in
 // the caller's transaction. The caller has decided that the staff member may.
 // Each order is a new link, as staff have confirmed it; a day's worth of them
 // is bounded over all staff, and then the last link stays valid. It returns
 // account.ErrNotFound, account.ErrState when the account is not active,
-// ErrConfirmation, ErrTooMany, or ErrLocked: the question is asked behind
-// staff's links too.
+// account.ErrFrozen, ErrConfirmation, ErrTooMany, or ErrLocked: the question is
+// asked behind staff's links too.
 func (s *Service) CreateStaffTicket(ctx context.Context, r *realm.Realm, st StaffTicket) (Ticket, error) {
 	var id uuid.UUID
 	err := s.db.InTx(ctx, func(ctx context.Context) error {
@@ -84,20 +79,23 @@ func (s *Service) CreateStaffTicket(ctx context.Context, r *realm.Realm, st Staf
 			return err
 		}
 		now := s.db.Now(ctx)
-		if a.State != account.Active {
+		switch {
+		case a.FrozenAt != nil:
+			return account.ErrFrozen
+		case a.State != account.Active:
 			return account.ErrState
 		}
 		if email, err := account.NormalizeEmail(st.ConfirmedEmail); err != nil || email != a.LoginEmail {
 			return ErrConfirmation
 		}
-		if a.RecoveryLockedUntil != nil && a.RecoveryLockedUntil.After(now) {
+		if a.RecoveryLockedUntil != nil && a.RecoveryLockedUntil.After(now) && !st.WhileLocked {
 			return ErrLocked
 		}
 		made, err := s.madeSince(ctx, a.ID, Staff, now.Add(-day))
 		if err != nil {
 			return err
 		}
-		if made >= int64(staffLinks*r.Recovery.LinksPerDay) {
+		if made >= int64(r.Recovery.StaffLinksPerDay) {
 			return ErrTooMany
 		}
 		id, err = s.issue(ctx, r, a, newTicket{origin: Staff, requestedBy: st.By, practiceID: st.PracticeID,
@@ -109,7 +107,7 @@ func (s *Service) CreateStaffTicket(ctx context.Context, r *realm.Realm, st Staf
 		event := audit.Event{Realm: r.Name, Kind: "recovery.staff_requested", Severity: audit.Warning,
 			Actor: account.Actor(st.By), Target: a.Actor(), PracticeID: st.PracticeID.String(), ClientID: st.ClientID, IP: st.IP,
 			Details: map[string]any{"ticket": id.String(), "association": st.AssociationID.String(), "reason": st.Reason}}
-		if a.EmailChangedAt != nil && now.Sub(*a.EmailChangedAt) < recentEmailChange {
+		if a.EmailChangedAt != nil && now.Sub(*a.EmailChangedAt) < r.Recovery.RecentEmailChange { // who does both may be helping themselves
 			event.Severity = audit.High
 			event.Details["email_changed_at"] = a.EmailChangedAt.Format(time.RFC3339)
 		}
@@ -247,7 +245,7 @@ func (s *Service) reset(ctx context.Context, r *realm.Realm, flow secret.Token, 
 		if err != nil {
 			return err
 		}
-		if a.State != account.Active {
+		if a.State != account.Active || a.FrozenAt != nil {
 			return ErrTicket
 		}
 		if err := s.spend(ctx, w, facts(a)); err != nil {
@@ -261,7 +259,7 @@ func (s *Service) reset(ctx context.Context, r *realm.Realm, flow secret.Token, 
 			return fmt.Errorf("confirm email: %w", err)
 		}
 		return s.audit.Record(ctx, audit.Event{Realm: r.Name, Kind: "recovery.completed", Actor: by.Actor, Target: by.Actor,
-			ClientID: by.ClientID, IP: by.IP, Details: map[string]any{"ticket": w.ticket.ID.String(), "origin": string(w.ticket.Origin)}})
+			ClientID: by.ClientID, IP: by.IP, Details: map[string]any{"ticket": w.ticket.ID.String(), "origin": string(w.ticket.Origin), "waived": w.ticket.Waived()}})
 	})
 	if err != nil {
 		return fmt.Errorf("reset password: %w", err)

@@ -15,17 +15,22 @@ import (
 
 const ticketColumns = `t.id, t.account_id, t.realm, t.email, t.client_id, t.origin, t.requested_by, t.practice_id,
 	t.association_id, t.reason, t.void_reason, t.answer_attempts, t.created_at, t.expires_at, t.opened_at,
-	t.answered_wrong_at, t.answered_at, t.used_at, t.voided_at`
+	t.answered_wrong_at, t.answered_at, t.used_at, t.voided_at,
+	w.requested_by, w.requested_at, COALESCE(w.identity_check, ''), w.approved_by, w.approved_at`
+
+// fromTickets belongs to ticketColumns.
+const fromTickets = ` FROM recovery_tickets t LEFT JOIN answer_waivers w ON w.ticket_id = t.id `
 
 func (t *Ticket) targets() []any {
 	return []any{&t.ID, &t.AccountID, &t.Realm, &t.Email, &t.ClientID, (*string)(&t.Origin), &t.RequestedBy, &t.PracticeID,
 		&t.AssociationID, &t.Reason, &t.VoidReason, &t.AnswerAttempts, &t.RequestedAt, &t.ExpiresAt, &t.OpenedAt,
-		&t.AnsweredWrongAt, &t.AnsweredAt, &t.UsedAt, &t.VoidedAt}
+		&t.AnsweredWrongAt, &t.AnsweredAt, &t.UsedAt, &t.VoidedAt,
+		&t.Waiver.RequestedBy, &t.Waiver.RequestedAt, &t.Waiver.IdentityCheck, &t.Waiver.ApprovedBy, &t.Waiver.ApprovedAt}
 }
 
 // withMail is a ticket with how its letter fares.
-const withMail = `SELECT ` + ticketColumns + `, m.state, m.created_at, m.sent_at, m.finished_at
-	FROM recovery_tickets t LEFT JOIN mail_outbox m ON m.ticket_id = t.id`
+const withMail = `SELECT ` + ticketColumns + `, m.state, m.created_at, m.sent_at, m.finished_at` +
+	fromTickets + `LEFT JOIN mail_outbox m ON m.ticket_id = t.id`
 
 func scanWithMail(row interface{ Scan(...any) error }, now time.Time) (Ticket, error) {
 	var t Ticket
@@ -161,11 +166,15 @@ func (s *Service) madeInRealmSince(ctx context.Context, realmName string, since 
 	return n, err
 }
 
-// works is what makes a ticket count: $1 realm, $2 now.
-const works = `t.realm = $1 AND t.used_at IS NULL AND t.voided_at IS NULL AND t.expires_at > $2
-	AND a.realm = t.realm AND a.state = 'active' AND a.login_email = t.email
-	AND a.credential_version = t.credential_version
-	AND (a.recovery_locked_until IS NULL OR a.recovery_locked_until <= $2)`
+// lives is what keeps a ticket from being over: $1 realm, $2 now.
+const lives = `t.realm = $1 AND t.used_at IS NULL AND t.voided_at IS NULL AND t.expires_at > $2
+	AND a.realm = t.realm AND a.state = 'active' AND a.frozen_at IS NULL AND a.login_email = t.email
+	AND a.credential_version = t.credential_version`
+
+// works is what makes a ticket count. Too many wrong answers stop a link whose
+// question could be asked, and no other.
+const works = lives + `
+	AND (a.recovery_locked_until IS NULL OR a.recovery_locked_until <= $2 OR w.approved_at IS NOT NULL)`
 
 // link is a working link.
 type link struct {
@@ -176,7 +185,7 @@ type link struct {
 func (s *Service) byToken(ctx context.Context, r *realm.Realm, token secret.Token) (link, error) {
 	var l link
 	err := s.db.QueryRow(ctx, `
-		SELECT `+ticketColumns+`, a.locale FROM recovery_tickets t JOIN accounts a ON a.id = t.account_id
+		SELECT `+ticketColumns+`, a.locale`+fromTickets+`JOIN accounts a ON a.id = t.account_id
 		WHERE t.token_hash = $3 AND `+works, r.Name, s.db.Now(ctx), token.Hash()).
 		Scan(append(l.ticket.targets(), &l.locale)...)
 	if errors.Is(err, database.ErrNoRows) {
@@ -185,11 +194,21 @@ func (s *Service) byToken(ctx context.Context, r *realm.Realm, token secret.Toke
 	return l, err
 }
 
+// waits reports whether a link is good for nothing but a waiver: the practice
+// sent it while too many wrong answers had locked recovery.
+func (s *Service) waits(ctx context.Context, r *realm.Realm, token secret.Token) (waits bool, err error) {
+	err = s.db.QueryRow(ctx, `
+		SELECT EXISTS (SELECT 1`+fromTickets+`JOIN accounts a ON a.id = t.account_id
+			WHERE t.token_hash = $3 AND t.origin = 'staff' AND a.recovery_locked_until > $2 AND w.approved_at IS NULL AND `+lives+`)`,
+		r.Name, s.db.Now(ctx), token.Hash()).Scan(&waits)
+	return waits, err
+}
+
 // walk is a browser's way through a working link.
 type walk struct {
 	link
 	flow     secret.Token
-	answered bool
+	answered bool // or there is no question to answer
 }
 
 // walk proves the way so far again, from the database alone.
@@ -197,14 +216,14 @@ func (s *Service) walk(ctx context.Context, r *realm.Realm, flow secret.Token) (
 	w := walk{flow: flow}
 	var answered *time.Time
 	err := s.db.QueryRow(ctx, `
-		SELECT `+ticketColumns+`, a.locale, f.answered_at FROM recovery_flows f
-		JOIN recovery_tickets t ON t.id = f.ticket_id JOIN accounts a ON a.id = t.account_id
+		SELECT `+ticketColumns+`, a.locale, f.answered_at`+fromTickets+`
+		JOIN recovery_flows f ON f.ticket_id = t.id JOIN accounts a ON a.id = t.account_id
 		WHERE f.flow_hash = $3 AND f.expires_at > $2 AND `+works, r.Name, s.db.Now(ctx), flow.Hash()).
 		Scan(append(w.ticket.targets(), &w.locale, &answered)...)
 	if errors.Is(err, database.ErrNoRows) {
 		return walk{}, ErrTicket
 	}
-	w.answered = answered != nil
+	w.answered = answered != nil || w.ticket.Waived()
 	return w, err
 }
 
@@ -212,9 +231,10 @@ func (s *Service) walk(ctx context.Context, r *realm.Realm, flow secret.Token) (
 func (s *Service) walked(ctx context.Context, r *realm.Realm, flow secret.Token) (link, error) {
 	var l link
 	err := s.db.QueryRow(ctx, `
-		SELECT `+ticketColumns+`, a.locale FROM recovery_flows f
-		JOIN recovery_tickets t ON t.id = f.ticket_id JOIN accounts a ON a.id = t.account_id
-		WHERE f.flow_hash = $3 AND f.expires_at > $2 AND t.realm = $1 AND t.used_at IS NOT NULL AND f.answered_at IS NOT NULL`,
+		SELECT `+ticketColumns+`, a.locale`+fromTickets+`
+		JOIN recovery_flows f ON f.ticket_id = t.id JOIN accounts a ON a.id = t.account_id
+		WHERE f.flow_hash = $3 AND f.expires_at > $2 AND t.realm = $1 AND t.used_at IS NOT NULL
+			AND (f.answered_at IS NOT NULL OR w.approved_at IS NOT NULL)`,
 		r.Name, s.db.Now(ctx), flow.Hash()).Scan(append(l.ticket.targets(), &l.locale)...)
 	if errors.Is(err, database.ErrNoRows) {
 		return link{}, ErrTicket
@@ -231,7 +251,8 @@ func (s *Service) spend(ctx context.Context, w walk, a accountFacts) error {
 		WHERE id = $1 AND used_at IS NULL AND voided_at IS NULL AND expires_at > $2
 			AND account_id = $3 AND credential_version = $4 AND email = $5
 			AND EXISTS (SELECT 1 FROM recovery_flows f WHERE f.flow_hash = $6
-				AND f.ticket_id = recovery_tickets.id AND f.answered_at IS NOT NULL AND f.expires_at > $2)`,
+				AND f.ticket_id = recovery_tickets.id AND f.expires_at > $2 AND (f.answered_at IS NOT NULL
+				OR EXISTS (SELECT 1 FROM answer_waivers w WHERE w.ticket_id = recovery_tickets.id AND w.approved_at IS NOT NULL)))`,
 		w.ticket.ID, s.db.Now(ctx), a.id, a.credentialVersion, a.email, w.flow.Hash())
 	return database.ExactlyOne(rows, err, ErrTicket)
 }

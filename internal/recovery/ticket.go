@@ -75,6 +75,8 @@ type Ticket struct {
 	RequestedBy, PracticeID, AssociationID *uuid.UUID // of tickets from staff
 	Reason                                 string
 
+	Waiver Waiver // of the security question behind the link
+
 	State           State
 	VoidReason      string
 	AnswerAttempts  int64 // wrong answers on this link

@@ -28,7 +28,7 @@ func (a authorizations) Describe(ctx context.Context, r *realm.Realm, flow uuid.
 	}
 	return signin.Flow{ClientID: v.ClientID, ClientName: v.ClientName, LoginHint: v.LoginHint,
 		UILocales: v.UILocales, RedirectOrigin: v.RedirectOrigin,
-		LogoURI: v.LogoURI, PolicyURI: v.PolicyURI, TermsURI: v.TermsURI}, err
+		LogoURI: v.LogoURI, PolicyURI: v.PolicyURI, TermsURI: v.TermsURI, UnverifiedHost: v.UnverifiedHost}, err
 }
 
 func (a authorizations) ClientOf(ctx context.Context, r *realm.Realm, flow uuid.UUID, browser []byte) (string, error) {
@@ -51,13 +51,43 @@ func (b bearer) VerifyAccessToken(ctx context.Context, r *realm.Realm, raw, audi
 		SessionID: c.SessionID, GrantID: c.GrantID}, nil
 }
 
+// apps tells My Account about the clients that an account lets in.
+type apps struct{ provider *oauth.Provider }
+
+func (a apps) Connected(ctx context.Context, r *realm.Realm, accountID uuid.UUID) ([]account.App, error) {
+	found, err := a.provider.Connected(ctx, r, accountID)
+	list := make([]account.App, 0, len(found))
+	for _, one := range found {
+		list = append(list, account.App(one))
+	}
+	return list, err
+}
+
+func (a apps) Remove(ctx context.Context, r *realm.Realm, accountID uuid.UUID, clientID string, by account.By) error {
+	err := a.provider.RemoveApp(ctx, r, accountID, clientID, oauth.AppRemoval{Actor: by.Actor, IP: by.IP, Device: by.Device})
+	if errors.Is(err, oauth.ErrNoApp) {
+		return fmt.Errorf("%w: %w", account.ErrApp, err)
+	}
+	return err
+}
+
+func (a apps) Names(ctx context.Context, r *realm.Realm, clientIDs []string) (map[string]account.App, error) {
+	found, err := a.provider.AppNames(ctx, r, clientIDs)
+	names := make(map[string]account.App, len(found))
+	for id, one := range found {
+		names[id] = account.App(one)
+	}
+	return names, err
+}
+
 // resets makes staff's reset links and tells how far they have got.
 type resets struct{ service *recovery.Service }
 
 func (s resets) Send(ctx context.Context, r *realm.Realm, t admin.StaffTicket) (admin.Reset, error) {
 	ticket, err := s.service.CreateStaffTicket(ctx, r, recovery.StaffTicket{
 		AccountID: t.AccountID, ConfirmedEmail: t.ConfirmedEmail, By: t.RequestedBy, PracticeID: t.Practice.ID, AssociationID: t.AssociationID,
-		Practice: t.Practice.Name, PracticePhone: t.Practice.SupportPhone, Reason: t.Reason, ClientID: t.By.ClientID, IP: t.By.IP})
+		Practice: t.Practice.Name, PracticePhone: t.Practice.SupportPhone, Reason: t.Reason, ClientID: t.By.ClientID, IP: t.By.IP,
+		WhileLocked: t.MayWaive})
 	if errors.Is(err, recovery.ErrTooMany) {
 		err = fmt.Errorf("%w: %w", admin.ErrTooMany, err)
 	}
@@ -71,6 +101,26 @@ func (s resets) Cancel(ctx context.Context, r *realm.Realm, id uuid.UUID, by acc
 	err := s.service.Cancel(ctx, r, id, by)
 	if errors.Is(err, recovery.ErrTicket) {
 		return fmt.Errorf("%w: %w", admin.ErrFinished, err)
+	}
+	return err
+}
+
+func (s resets) RequestWaiver(ctx context.Context, r *realm.Realm, w admin.StaffWaiver) (admin.Reset, error) {
+	t, err := s.service.RequestWaiver(ctx, r, recovery.StaffWaiver(w))
+	return view(t), waiverError(err)
+}
+
+func (s resets) ApproveWaiver(ctx context.Context, r *realm.Realm, w admin.StaffWaiver) (admin.Reset, error) {
+	t, err := s.service.ApproveWaiver(ctx, r, recovery.StaffWaiver(w))
+	return view(t), waiverError(err)
+}
+
+func waiverError(err error) error {
+	for from, to := range map[error]error{recovery.ErrTicket: admin.ErrFinished, recovery.ErrWaiver: admin.ErrWaiver,
+		recovery.ErrSecondPerson: admin.ErrSecondPerson, recovery.ErrEmailChanged: admin.ErrEmailChanged} {
+		if errors.Is(err, from) {
+			return fmt.Errorf("%w: %w", to, err)
+		}
 	}
 	return err
 }
@@ -99,6 +149,9 @@ func view(t recovery.Ticket) admin.Reset {
 	}
 	if t.PracticeID != nil {
 		v.PracticeID = *t.PracticeID
+	}
+	if w := t.Waiver; w.RequestedBy != nil && w.RequestedAt != nil {
+		v.Waiver = &admin.Waiver{RequestedBy: *w.RequestedBy, RequestedAt: *w.RequestedAt, IdentityCheck: w.IdentityCheck, ApprovedAt: w.ApprovedAt}
 	}
 	for _, s := range t.Steps() {
 		v.Events = append(v.Events, admin.ResetEvent{State: string(s.State), At: s.At})

@@ -64,7 +64,7 @@ func TestRequestsOfNobodysClientStayHere(t *testing.T) {
 		}
 		// With a client and an address to answer to, errors are the client's.
 		for want, change := range map[string][2]string{
-			"unsupported_response_type": {"response_type", "token"}, "invalid_scope": {"scope", "openid admin.manage"},
+			"unsupported_response_type": {"response_type", "token"}, "invalid_scope": {"scope", "admin.manage"},
 			"invalid_request": {"code_challenge_method", "plain"}, "invalid_request_object": {"request", "eyJhbGciOiJub25lIn0.e30."},
 			"request_uri_not_supported": {"request_uri", w.base + "/x"}, "login_required": {"prompt", "none"},
 		} {

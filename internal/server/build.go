@@ -17,6 +17,7 @@ import (
 	"github.com/portico-id/portico/internal/admin"
 	"github.com/portico-id/portico/internal/audit"
 	"github.com/portico-id/portico/internal/database"
+	"github.com/portico-id/portico/internal/factor"
 	"github.com/portico-id/portico/internal/keyring"
 	"github.com/portico-id/portico/internal/locale"
 	"github.com/portico-id/portico/internal/mail"
@@ -42,17 +43,21 @@ type rooms struct {
 	limits    *ratelimit.Limiter
 	outbox    *mail.Outbox
 	sessions  *session.Manager
+	hasher    *password.Hasher
 	throttle  *account.Throttle
 	accounts  *account.Service
 	practices *practice.Store
+	factors   *factor.Service
 	recovery  *recovery.Service
 	oauth     *oauth.Provider
 	realms    []*realm.Realm
 	admin     *admin.API // nil when the configuration has none
 
 	accountPages  *account.Handler
+	factorPages   *factor.Handler
 	recoveryPages *recovery.Handler
 	signinPages   *signin.Handler
+	signins       *signin.Service
 }
 
 // look finds the operator's replacements (nil: none) and reads the sentences.
@@ -134,6 +139,7 @@ func build(cfg *config.Config, db *database.DB, reg prometheus.Registerer, log *
 	if err != nil {
 		return nil, err
 	}
+	tellGaps(cfg, catalog, log)
 	r := &rooms{catalog: catalog, limits: ratelimit.New(db), sessions: session.NewManager(db)}
 	if r.pages, err = newPages(cfg, catalog, override, sealer.DeriveKey("csrf", 32), log); err != nil {
 		return nil, err
@@ -155,10 +161,15 @@ func build(cfg *config.Config, db *database.DB, reg prometheus.Registerer, log *
 		return nil, err
 	}
 	r.throttle = account.NewThrottle(r.limits)
+	r.hasher = password.NewHasher(cfg.Argon2.Params, []byte(cfg.Pepper.Reveal()), password.PoolOptions{Concurrency: cfg.Argon2.Concurrency})
 	r.accounts = account.NewService(account.Deps{
-		DB: db, Hasher: password.NewHasher(cfg.Argon2.Params, []byte(cfg.Pepper.Reveal()), password.PoolOptions{Concurrency: cfg.Argon2.Concurrency}),
+		DB: db, Hasher: r.hasher,
 		Blocklist: list, Sessions: r.sessions, Outbox: r.outbox, Audit: r.audit, Throttle: r.throttle, Catalog: catalog})
-	return r, r.journeys(cfg, db, sealer, log)
+	if err := r.journeys(cfg, db, sealer, log); err != nil {
+		return nil, err
+	}
+	r.oauth.Measure(reg)
+	return r, nil
 }
 
 func newOutbox(cfg *config.Config, db *database.DB, sealer *secret.Sealer, override fs.FS, catalog *locale.Catalog,

@@ -105,7 +105,7 @@ func TestNoSecretIsWrittenAnywhere(t *testing.T) {
 			}
 			for name, journey := range map[string]func(*testing.T, *world){
 				"forgot password": forgotPassword, "change password": changePassword, "staff reset": staffReset,
-				"sign in and out": signInAndOut, "invitation": invitation, "mistakes": mistakes} {
+				"sign in and out": signInAndOut, "invitation": invitation, "own account": ownAccount, "mistakes": mistakes} {
 				t.Run(name, func(t *testing.T) { journey(t, w) })
 			}
 			w.mail.mu.Lock()

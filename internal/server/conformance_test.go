@@ -118,7 +118,7 @@ func TestTheConformanceRealmSignsItsTestPersonIn(t *testing.T) {
 			next = v.send(http.MethodPost, location, url.Values{"csrf": {hidden(t, page, "csrf")}, "email": {"robin.avery@example.test"}, "password": {examplePassword}})
 		case strings.Contains(location, "/consent"):
 			next = v.send(http.MethodPost, "/conformance/consent", url.Values{"csrf": {hidden(t, page, "csrf")}, "flow": {hidden(t, page, "flow")},
-				"account": {hidden(t, page, "account")}, "answer": {"allow"}})
+				"account": {hidden(t, page, "account")}, "client": {hidden(t, page, "client")}, "answer": {"allow"}})
 		default:
 			next = got
 		}

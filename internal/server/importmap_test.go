@@ -21,6 +21,7 @@ var floors = [][]string{
 	{"internal/audit", "internal/ratelimit", "internal/keyring", "internal/web", "internal/mail"},
 	{"internal/session"},
 	{"internal/account", "internal/practice"},
+	{"internal/factor"},
 	{"internal/oauth", "internal/signin", "internal/recovery", "internal/admin"},
 	{"internal/server"},
 	{"internal/demo"},

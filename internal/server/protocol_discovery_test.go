@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	_ "embed"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -11,20 +12,19 @@ import (
 	"golang.org/x/text/language"
 )
 
-// registeredMetadata are the names this provider uses of those in the IANA
-// registry "OAuth Authorization Server Metadata"; another one is a warning in
-// every plan.
-var registeredMetadata = strings.Fields(`issuer authorization_endpoint token_endpoint userinfo_endpoint jwks_uri registration_endpoint
-	scopes_supported response_types_supported response_modes_supported grant_types_supported acr_values_supported subject_types_supported
-	id_token_signing_alg_values_supported userinfo_signing_alg_values_supported request_object_signing_alg_values_supported
-	token_endpoint_auth_methods_supported token_endpoint_auth_signing_alg_values_supported display_values_supported claim_types_supported
-	claims_supported claims_locales_supported ui_locales_supported claims_parameter_supported request_parameter_supported
-	request_uri_parameter_supported require_request_uri_registration op_policy_uri op_tos_uri service_documentation revocation_endpoint
-	revocation_endpoint_auth_methods_supported revocation_endpoint_auth_signing_alg_values_supported introspection_endpoint
-	introspection_endpoint_auth_methods_supported introspection_endpoint_auth_signing_alg_values_supported code_challenge_methods_supported
-	prompt_values_supported pushed_authorization_request_endpoint require_pushed_authorization_requests
-	authorization_response_iss_parameter_supported end_session_endpoint check_session_iframe backchannel_logout_supported
-	backchannel_logout_session_supported frontchannel_logout_supported frontchannel_logout_session_supported`)
+//go:embed testdata/metadata_names.txt
+var metadataNames string
+
+// registeredMetadata are the names of the IANA registry; another one is a
+// warning in every plan.
+func registeredMetadata() (names []string) {
+	for line := range strings.Lines(metadataNames) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			names = append(names, line)
+		}
+	}
+	return names
+}
 
 func TestProtocolDiscoveryIsCompleteAndCacheable(t *testing.T) {
 	protocol(t, func(t *testing.T, s *suite) {
@@ -55,8 +55,12 @@ func TestProtocolDiscoveryIsCompleteAndCacheable(t *testing.T) {
 		if err := json.Unmarshal([]byte(first), &m); err != nil {
 			t.Fatal(err)
 		}
+		registered := registeredMetadata()
+		if len(registered) < 70 {
+			t.Fatalf("only %d names are registered", len(registered))
+		}
 		for name, value := range m {
-			if !slices.Contains(registeredMetadata, name) {
+			if !slices.Contains(registered, name) {
 				t.Errorf("%s is no registered name", name)
 			}
 			if address, ok := value.(string); ok && name != "issuer" && name != "op_policy_uri" && !strings.HasPrefix(address, issuer+"/") {

@@ -14,7 +14,7 @@ func TestProtocolAFormPostWorksUnderThePolicyAndWithoutScripts(t *testing.T) {
 			{"an answer", "scope", "openid", ""},
 			{"silence where the person has to be asked", "prompt", "none", "login_required"},
 			{"a missing nonce", "nonce", "", "invalid_request"},
-			{"an unknown scope", "scope", "openid everything", "invalid_scope"},
+			{"an ID token without openid", "scope", "profile", "invalid_scope"},
 			{"an unknown response type", "response_type", "foo", "unsupported_response_type"},
 			{"an unreadable claims parameter", "claims", "{", "invalid_request"},
 		} {

@@ -1,19 +1,18 @@
 package server_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
-	"log"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -23,6 +22,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"golang.org/x/net/html"
+	"golang.org/x/oauth2"
 
 	"github.com/portico-id/portico/internal/database/dbtest"
 	"github.com/portico-id/portico/internal/server"
@@ -38,6 +38,7 @@ type suite struct {
 	*world
 	site  *clientSite
 	robin *jar // of a browser in which the test person is signed in
+	clock sync.Mutex
 }
 
 const (
@@ -47,19 +48,54 @@ const (
 	leftAt       = "https://localhost.emobix.co.uk:8443/test/a/portico/post_logout_redirect"
 )
 
-// strictRealm is what an operator gets who relaxes nothing.
-const strictRealm = `
+// strictRealms are what an operator gets who relaxes nothing, and one who asks
+// for more still: requests that are pushed, and a token to register with.
+const strictRealms = `
   - name: strict
     kind: patient
     issuer: https://op.example.test/strict
+    sign_in: {attempts_per_network_per_hour: 100000}
+    test_people:
+      - {email: robin.avery@example.test, password: env:CONFORMANCE_PASSWORD}
     clients:
       - id: conformance-1
         secret: env:CONFORMANCE_SECRET_1
+        first_party: true
+        redirect_uris: [` + exampleCallback + `]
+        post_logout_redirect_uris: [` + leftAt + `]
+        scopes: [openid]
+  - name: guarded
+    kind: patient
+    issuer: https://op.example.test/guarded
+    sign_in: {attempts_per_network_per_hour: 100000}
+    oauth:
+      require_pushed_authorization_requests: true
+      registration: {mode: initial_access_token, initial_access_tokens: ["env:CONFORMANCE_SECRET_2"], per_network_per_hour: 5000}
+    test_people:
+      - {email: robin.avery@example.test, password: env:CONFORMANCE_PASSWORD}
+    clients:
+      - id: conformance-1
+        secret: env:CONFORMANCE_SECRET_1
+        first_party: true
         redirect_uris: [` + exampleCallback + `]
         scopes: [openid]
 `
 
+// sam stands beside the test person of the example: somebody else.
+const (
+	samEmail = "sam.okoro@example.test"
+	sam      = `      - {email: ` + samEmail + `, password: env:CONFORMANCE_PASSWORD, given_name: Sam, family_name: Okoro}
+
+`
+)
+
 var suites = map[string]func() (*suite, error){
+	"sqlite":   sync.OnceValues(func() (*suite, error) { return newSuite("sqlite") }),
+	"postgres": sync.OnceValues(func() (*suite, error) { return newSuite("postgres") }),
+}
+
+// laterSuites are providers whose clocks are moved, each by one test at a time.
+var laterSuites = map[string]func() (*suite, error){
 	"sqlite":   sync.OnceValues(func() (*suite, error) { return newSuite("sqlite") }),
 	"postgres": sync.OnceValues(func() (*suite, error) { return newSuite("postgres") }),
 }
@@ -67,11 +103,27 @@ var suites = map[string]func() (*suite, error){
 // protocol runs fn on both engines.
 func protocol(t *testing.T, fn func(t *testing.T, s *suite)) {
 	t.Helper()
+	onSuites(t, suites, fn)
+}
+
+// later is protocol for tests that move the clock. Nobody is signed in when fn
+// begins, and it may be any time and any key's.
+func later(t *testing.T, fn func(t *testing.T, s *suite)) {
+	t.Helper()
+	onSuites(t, laterSuites, func(t *testing.T, s *suite) {
+		s.clock.Lock()
+		defer s.clock.Unlock()
+		fn(t, s)
+	})
+}
+
+func onSuites(t *testing.T, all map[string]func() (*suite, error), fn func(t *testing.T, s *suite)) {
+	t.Helper()
 	t.Parallel()
 	for _, engine := range engines {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
-			s, err := suites[engine]()
+			s, err := all[engine]()
 			var skip skipped
 			if errors.As(err, &skip) {
 				t.Skip(skip)
@@ -111,35 +163,13 @@ func newSuite(engine string) (s *suite, err error) {
 }
 
 func (s *suite) launch(t testing.TB, dsn string) error {
-	text, err := os.ReadFile("../../config/conformance.example.yaml")
-	if err != nil {
-		return err
-	}
-	folder, err := os.MkdirTemp("", "protocol")
-	if err != nil {
-		return err
-	}
-	t.Cleanup(func() { os.RemoveAll(folder) })
-	ca := filepath.Join(folder, "ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.site.Certificate().Raw}), 0o600); err != nil {
-		return err
-	}
 	mail := startMail(t)
 	var failed error
 	for range 5 {
-		ports := freePorts(2)
-		w := &world{log: &logBuffer{}, settings: settings{dsn: dsn, mail: mail, host: fmt.Sprintf("localhost:%d", ports[0]),
-			private: fmt.Sprintf("localhost:%d", ports[1]),
-			env: map[string]string{"PORTICO_DATABASE_URL": dsn, "PORTICO_KEY_ENCRYPTION_KEY": testSecrets["KEK"], "PORTICO_PEPPER": testSecrets["PEPPER"],
-				"CONFORMANCE_PASSWORD": examplePassword, "CONFORMANCE_SECRET_1": testSecrets["PATIENT_PORTAL"],
-				"CONFORMANCE_SECRET_2": testSecrets["PATIENT_NATIVE"], "CONFORMANCE_SECRET_POST": testSecrets["PATIENT_SERVICE"]}}}
-		w.base = "http://" + w.host
-		w.yaml = strings.NewReplacer(`listen: ":9000"`, "listen: "+w.host, "private_listen: localhost:9090", "private_listen: "+w.private,
-			"https://op.example.test/conformance", w.base+"/conformance", "https://op.example.test/strict", w.base+"/strict",
-			"port: 1025", fmt.Sprintf("port: %d", mail.port),
-			`exempt_hosts: ["localhost.emobix.co.uk:8443"]`, fmt.Sprintf("exempt_hosts: [%q]\n  ca_file: %s", s.site.Listener.Addr(), ca),
-			"https://localhost.emobix.co.uk:8443/test/a/portico/backchannel_logout", s.site.URL+"/backchannel",
-		).Replace(string(text) + strictRealm)
+		w := &world{log: &logBuffer{}}
+		if w.settings, failed = s.configure(t, dsn, mail); failed != nil {
+			return failed
+		}
 		if failed = w.start(); failed == nil {
 			t.Cleanup(func() {
 				if err := w.stop(); err != nil {
@@ -156,6 +186,38 @@ func (s *suite) launch(t testing.TB, dsn string) error {
 	return failed
 }
 
+// configure is the example with ports that are free, and what stands beside it.
+func (s *suite) configure(t testing.TB, dsn string, mail *mailServer) (w settings, err error) {
+	text, err := os.ReadFile("../../config/conformance.example.yaml")
+	if err != nil {
+		return w, err
+	}
+	folder, err := os.MkdirTemp("", "protocol")
+	if err != nil {
+		return w, err
+	}
+	t.Cleanup(func() { os.RemoveAll(folder) })
+	ca := filepath.Join(folder, "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.site.Certificate().Raw}), 0o600); err != nil {
+		return w, err
+	}
+	ports := freePorts(2)
+	w = settings{dsn: dsn, mail: mail, host: fmt.Sprintf("localhost:%d", ports[0]), private: fmt.Sprintf("localhost:%d", ports[1]),
+		env: map[string]string{"PORTICO_DATABASE_URL": dsn, "PORTICO_KEY_ENCRYPTION_KEY": testSecrets["KEK"], "PORTICO_PEPPER": testSecrets["PEPPER"],
+			"CONFORMANCE_PASSWORD": examplePassword, "CONFORMANCE_SECRET_1": testSecrets["PATIENT_PORTAL"],
+			"CONFORMANCE_SECRET_2": testSecrets["PATIENT_NATIVE"], "CONFORMANCE_SECRET_POST": testSecrets["PATIENT_SERVICE"]}}
+	w.base = "http://" + w.host
+	const beforeClients = "    # For the plans with static clients."
+	w.yaml = strings.NewReplacer(`listen: ":9000"`, "listen: "+w.host, "private_listen: localhost:9090", "private_listen: "+w.private,
+		"https://op.example.test/conformance", w.base+"/conformance", "https://op.example.test/strict", w.base+"/strict",
+		"https://op.example.test/guarded", w.base+"/guarded", beforeClients, sam+beforeClients,
+		"port: 1025", fmt.Sprintf("port: %d", mail.port),
+		`exempt_hosts: ["localhost.emobix.co.uk:8443"]`, fmt.Sprintf("exempt_hosts: [%q]\n  ca_file: %s", s.site.Listener.Addr(), ca),
+		"https://localhost.emobix.co.uk:8443/test/a/portico/backchannel_logout", s.site.URL+"/backchannel",
+	).Replace(string(text) + strictRealms)
+	return w, nil
+}
+
 func (s *suite) secretOf(client string) string {
 	return s.env[map[string]string{"conformance-1": "CONFORMANCE_SECRET_1", "conformance-2": "CONFORMANCE_SECRET_2",
 		"conformance-post": "CONFORMANCE_SECRET_POST"}[client]]
@@ -164,6 +226,7 @@ func (s *suite) secretOf(client string) string {
 func (s *suite) at(path string) string { return s.issuer("conformance") + path }
 
 // known is a browser in which the test person is signed in, a copy of its own.
+// Do not sign in or out in it: that ends the session of all copies.
 func (s *suite) known(t testing.TB) *browser {
 	b := s.browser(t)
 	b.jar = s.robin.clone()
@@ -182,6 +245,19 @@ func (s *suite) request(client string, pairs ...string) url.Values {
 		}
 	}
 	return q
+}
+
+func query(pairs ...string) url.Values {
+	q := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		q.Set(pairs[i], pairs[i+1])
+	}
+	return q
+}
+
+func pkce() (verifier, challenge string) {
+	verifier = oauth2.GenerateVerifier()
+	return verifier, oauth2.S256ChallengeFromVerifier(verifier)
 }
 
 // outcome is what a browser ends at: an answer to the client, or a page here.
@@ -227,6 +303,11 @@ func (s *suite) walk(b *browser, q url.Values) outcome {
 
 func (s *suite) through(b *browser, p *page) *page {
 	b.t.Helper()
+	return s.throughAs(b, p, robinEmail)
+}
+
+func (s *suite) throughAs(b *browser, p *page, email string) *page {
+	b.t.Helper()
 	for range 4 {
 		switch {
 		case p.location != nil || p.status != 200:
@@ -234,7 +315,7 @@ func (s *suite) through(b *browser, p *page) *page {
 		case strings.HasSuffix(p.url.Path, "/consent"):
 			p = b.send(p, "answer", "allow")
 		case strings.HasSuffix(p.url.Path, "/signin"):
-			p = b.send(p, "email", robinEmail, "password", examplePassword)
+			p = b.send(p, "email", email, "password", examplePassword)
 		default:
 			return p
 		}
@@ -336,21 +417,35 @@ func (s *suite) tryRegister(t testing.TB, metadata map[string]any) reply {
 	return s.mustCall(t, http.MethodPost, s.at("/oauth/register"), http.Header{"Content-Type": {"application/json"}}, string(raw))
 }
 
-// keyOf makes keys for clients; few, since they are slow to make.
+// keyOf makes keys for clients; few, since they are slow to make. The kid names
+// the algorithm if it is not RS256.
 var keyOf = func() func(kid string) jose.JSONWebKey {
 	var mu sync.Mutex
-	made := map[string]*rsa.PrivateKey{}
+	made := map[string]any{}
 	return func(kid string) jose.JSONWebKey {
 		mu.Lock()
 		defer mu.Unlock()
+		alg := "RS256"
+		for _, other := range []string{"PS256", "ES256", "EdDSA"} {
+			if strings.HasPrefix(kid, other) {
+				alg = other
+			}
+		}
 		if made[kid] == nil {
-			key, err := rsa.GenerateKey(rand.Reader, 2048)
+			var err error
+			switch alg {
+			case "ES256":
+				made[kid], err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+			case "EdDSA":
+				_, made[kid], err = ed25519.GenerateKey(rand.Reader)
+			default:
+				made[kid], err = rsa.GenerateKey(rand.Reader, 2048)
+			}
 			if err != nil {
 				panic(err)
 			}
-			made[kid] = key
 		}
-		return jose.JSONWebKey{Key: made[kid], KeyID: kid, Algorithm: "RS256", Use: "sig"}
+		return jose.JSONWebKey{Key: made[kid], KeyID: kid, Algorithm: alg, Use: "sig"}
 	}
 }()
 
@@ -375,7 +470,8 @@ func asJSON(t testing.TB, v any) string {
 // signedBy is a JWT of a client.
 func signedBy(t testing.TB, kid string, claims map[string]any) string {
 	t.Helper()
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: keyOf(kid)}, nil)
+	key := keyOf(kid)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(key.Algorithm), Key: key}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -393,53 +489,4 @@ func signedBy(t testing.TB, kid string, claims map[string]any) string {
 // unsigned is a JWT with alg none.
 func unsigned(t testing.TB, claims map[string]any) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + base64.RawURLEncoding.EncodeToString([]byte(asJSON(t, claims))) + "."
-}
-
-// clientSite is what clients publish, and where they listen.
-type clientSite struct {
-	*httptest.Server
-	mu    sync.Mutex
-	pages map[string]string
-	hits  map[string][]siteHit
-}
-
-type siteHit struct {
-	method, kind, body string
-	version            uint16
-}
-
-func newClientSite(t testing.TB) *clientSite {
-	s := &clientSite{pages: map[string]string{}, hits: map[string][]siteHit{}}
-	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20))
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.hits[r.URL.Path] = append(s.hits[r.URL.Path], siteHit{r.Method, r.Header.Get("Content-Type"), string(body), r.TLS.Version})
-		_, _ = io.WriteString(w, s.pages[r.URL.Path])
-	}))
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
-	s.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-	s.StartTLS()
-	t.Cleanup(s.Close)
-	return s
-}
-
-// publish puts a document at an address that nobody else uses.
-func (s *clientSite) publish(body string) (address string) {
-	path := "/" + randomText(9)
-	s.set(path, body)
-	return s.URL + path
-}
-
-func (s *clientSite) set(path, body string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.pages[strings.TrimPrefix(path, s.URL)] = body
-}
-
-// asked lists the requests to an address.
-func (s *clientSite) asked(address string) []siteHit {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.hits[strings.TrimPrefix(address, s.URL)]
 }

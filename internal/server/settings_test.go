@@ -121,7 +121,7 @@ realms:
     locales: [en, es]
     time_zone: America/New_York
     recovery: {requests_per_network_per_hour: 10000}
-    sign_in: {attempts_per_network_per_hour: 100000}
+    sign_in: {attempts_per_network_per_hour: 100000, interactions_per_network_per_hour: 100000}
     clients:
       - id: portal
         name: Patient Portal
@@ -157,7 +157,7 @@ realms:
     locales: [en, es]
     time_zone: America/New_York
     recovery: {requests_per_network_per_hour: 10000}
-    sign_in: {attempts_per_network_per_hour: 100000}
+    sign_in: {attempts_per_network_per_hour: 100000, interactions_per_network_per_hour: 100000}
     clients:
       - id: portal
         name: Practice Portal
@@ -189,6 +189,7 @@ realms:
     kind: patient
     issuer: {{.Base}}/annex
     recovery: {requests_per_network_per_hour: 3}
+    sign_in: {interactions_per_network_per_hour: 60}
     clients:
       - id: portal
         secret: env:ANNEX_PORTAL

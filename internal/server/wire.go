@@ -17,6 +17,7 @@ import (
 	"github.com/portico-id/portico/internal/admin"
 	"github.com/portico-id/portico/internal/audit"
 	"github.com/portico-id/portico/internal/database"
+	"github.com/portico-id/portico/internal/factor"
 	"github.com/portico-id/portico/internal/mail"
 	"github.com/portico-id/portico/internal/oauth"
 	"github.com/portico-id/portico/internal/outbound"
@@ -24,6 +25,7 @@ import (
 	"github.com/portico-id/portico/internal/realm"
 	"github.com/portico-id/portico/internal/recovery"
 	"github.com/portico-id/portico/internal/secret"
+	"github.com/portico-id/portico/internal/session"
 	"github.com/portico-id/portico/internal/signin"
 	"github.com/portico-id/portico/internal/web"
 )
@@ -39,21 +41,25 @@ func (r *rooms) journeys(cfg *config.Config, db *database.DB, sealer *secret.Sea
 	if err != nil {
 		return err
 	}
-	r.oauth = oauth.New(oauth.Deps{Outbound: calls, ACRValues: []string{account.PasswordMethod.ACR}, DB: db, Keys: r.keys, Sealer: sealer, Sessions: r.sessions, Audit: r.audit, Pages: r.pages, Log: log, Realms: cfg.Set().ByName})
+	r.oauth = oauth.New(oauth.Deps{Outbound: calls, ACRValues: []string{session.Password, session.TwoFactors}, Factors: seconds{r}, DB: db, Keys: r.keys, Sealer: sealer, Sessions: r.sessions, Audit: r.audit, Pages: r.pages, Log: log, Realms: cfg.Set().ByName})
 	r.recovery = recovery.NewService(recovery.Deps{DB: db, Accounts: r.accounts, Outbox: r.outbox, Audit: r.audit,
 		Limits: r.limits, Realms: cfg.Set().ByName, Log: log})
 	r.outbox.OnFinished = r.letterFinished
 
 	patients, staff := realmNames(cfg)
-	r.practices = practice.New(db, practice.Realms{Patient: patients, Practice: staff})
-	r.accounts.Connect(account.Peers{Grants: r.oauth, Tickets: r.recovery, Directory: r.practices})
+	r.practices = practice.New(db, practice.Realms{Patient: patients, Practice: staff}, r.audit)
+	r.factors = factor.NewService(factor.Deps{DB: db, Sealer: sealer, Limits: r.limits, Audit: r.audit, Accounts: r.accounts,
+		Sessions: r.sessions, Grants: r.oauth, Duties: duties{r.practices}})
+	r.accounts.Connect(account.Peers{Grants: r.oauth, Tickets: r.recovery, Directory: r.practices, Apps: apps{r.oauth}, Practices: r.practices, Factors: r.factors})
 
 	typed := account.NewTyped(sealer)
 	flows := authorizations{r.oauth}
 	r.accountPages = account.NewHandler(r.pages, r.accounts)
+	r.factorPages = factor.NewHandler(r.pages, r.factors, r.accountPages)
 	r.recoveryPages = recovery.NewHandler(r.pages, r.recovery, r.sessions, flows, typed)
-	r.signinPages = signin.NewHandler(r.pages, signin.NewService(signin.Deps{DB: db, Accounts: r.accounts,
-		Throttle: r.throttle, Sessions: r.sessions, Audit: r.audit}), flows, typed, sealer.DeriveKey(signin.DeviceKeyPurpose, 32))
+	r.signins = signin.NewService(signin.Deps{DB: db, Accounts: r.accounts, Factors: r.factors,
+		Throttle: r.throttle, Limits: r.limits, Sessions: r.sessions, Grants: r.oauth, Audit: r.audit})
+	r.signinPages = signin.NewHandler(r.pages, r.signins, flows, typed, sealer.DeriveKey(signin.DeviceKeyPurpose, 32))
 	if !cfg.AdminAPI.Enabled() {
 		return nil
 	}
@@ -64,7 +70,7 @@ func (r *rooms) journeys(cfg *config.Config, db *database.DB, sealer *secret.Sea
 	staffRealm, _ := cfg.Set().ByName(staff)
 	r.admin, err = admin.New(admin.Deps{DB: db, Patient: patientRealm, Practice: staffRealm,
 		Audience: cfg.AdminAPI.Audience, BaseURL: cfg.AdminAPI.BaseURL, Tokens: bearer{r.oauth}, Accounts: r.accounts,
-		People: r.practices, Links: resets{r.recovery}, Timeline: resets{r.recovery}, Audit: r.audit, Limiter: r.limits,
+		People: r.practices, Links: resets{r.recovery}, Timeline: resets{r.recovery}, Waivers: resets{r.recovery}, Factors: r.factors, Letters: r.outbox, Audit: r.audit, Limiter: r.limits,
 		Sealer: sealer, Logger: log, Wake: r.outbox.Wake})
 	return err
 }
@@ -84,7 +90,7 @@ func outboundCalls(cfg *config.Config) (*outbound.Client, error) {
 
 // letterFinished records how letters ended, in the transaction that knows it.
 func (r *rooms) letterFinished(ctx context.Context, f mail.Finished) error {
-	if f.TicketID != uuid.Nil {
+	if f.Kind == mail.Reset || f.Kind == mail.ResetStaff {
 		return r.recovery.LetterFinished(ctx, f)
 	}
 	e := audit.Event{Realm: f.Realm, Kind: "mail." + string(f.State), Actor: "system",
@@ -116,7 +122,7 @@ func realmNames(cfg *config.Config) (patients, staff string) {
 // routes is everything that is served in public, at a glance.
 func (r *rooms) routes(cfg *config.Config, reg prometheus.Registerer) http.Handler {
 	observed := observe(reg)
-	engine := newEngine(traceRequests(), observed, r.pages.Middleware())
+	engine := newEngine(traceRequests(), observed, r.pages.Middleware(), admit(r.hasher))
 	engine.NoRoute(r.pages.NotFound())
 	engine.NoMethod(r.pages.MethodNotAllowed())
 	r.pages.Mount(engine)
@@ -124,6 +130,7 @@ func (r *rooms) routes(cfg *config.Config, reg prometheus.Registerer) http.Handl
 	r.signinPages.Mount(engine)
 	r.recoveryPages.Mount(engine)
 	r.accountPages.Mount(engine)
+	r.factorPages.Mount(engine)
 	engine.GET("/", web.Handle(home))
 
 	outside := newEngine(traceRequests(), observed, r.pages.Middleware())

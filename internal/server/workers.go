@@ -82,6 +82,8 @@ func (r *rooms) workers(log *slog.Logger) []worker {
 		every(10*time.Minute, "clean up recovery", log, r.recovery.CleanUp),
 		every(10*time.Minute, "clean up accounts", log, r.accounts.CleanUp),
 		every(10*time.Minute, "clean up sessions", log, r.sessions.CleanUp),
+		every(10*time.Minute, "clean up second factors", log, r.factors.CleanUp),
+		every(10*time.Minute, "clean up sign-ins", log, r.signins.CleanUp),
 		every(10*time.Minute, "clean up counters", log, r.limits.CleanUp),
 		every(10*time.Minute, "clean up letters", log, r.outbox.CleanUp),
 	}

@@ -15,11 +15,29 @@ const cacheKey = "portico/session"
 
 type cached struct{ session *Session }
 
-// SetCookie gives the browser its token. The cookie has no lifetime of its
-// own: the row decides, and a browser that is closed forgets it.
+// StartCookie gives the browser the token of a session that has just been
+// started. The cookie of a session that is kept lasts as long as the session
+// may; any other has no lifetime of its own: the row decides, and a browser
+// that is closed forgets it.
+func (m *Manager) StartCookie(c *gin.Context, r *realm.Realm, s Session, tok secret.Token) {
+	m.setCookie(c, r, tok, s.Kept)
+}
+
+// SetCookie gives the browser another token for the session that it has, after
+// Confirm or Strengthen: the cookie lasts like the one before.
 func (m *Manager) SetCookie(c *gin.Context, r *realm.Realm, tok secret.Token) {
+	v, _ := c.Get(cacheKey)
+	hit, _ := v.(cached)
+	m.setCookie(c, r, tok, hit.session != nil && hit.session.Kept)
+}
+
+func (m *Manager) setCookie(c *gin.Context, r *realm.Realm, tok secret.Token, kept bool) {
 	c.Set(cacheKey, nil)
-	http.SetCookie(c.Writer, cookie(r, tok.Reveal(), 0))
+	maxAge := 0
+	if kept {
+		maxAge = int(r.Lifetimes.KeptSession.Seconds())
+	}
+	http.SetCookie(c.Writer, cookie(r, tok.Reveal(), maxAge))
 	showState(c, r, stateOf(tok), "")
 }
 

@@ -10,11 +10,21 @@
 //   - The cookie holds 256 random bits; the table holds their SHA-256. Reading
 //     the database signs nobody in.
 //   - Every [Manager.Start] makes a new identifier and a new token, so a cookie
-//     that was planted before the sign-in is worth nothing after it.
+//     that was planted before the sign-in is worth nothing after it. A session
+//     that becomes stronger ([Manager.Strengthen]) or is confirmed by a password
+//     or a passkey ([Manager.Confirm]) keeps its row and its sid and gets a new
+//     token; the old one is dead.
+//   - AuthTime is when the person proved something last, as clients are told it;
+//     ConfirmedAt is when that was a password or a passkey. A code alone moves
+//     the first and not the second.
 //   - A session is over at the realm's idle limit, at its absolute limit, when
 //     it was ended, and at once when the account is no longer active. One query
 //     decides all four, by the database's clock; a realm that lowers its limits
 //     lowers them for sessions that are already open.
+//   - Where a realm offers it, a session that its person asked to keep has one
+//     limit of its own, idle and absolute, and a cookie that outlives the
+//     browser's window. A realm that stops offering it holds kept sessions to the
+//     ordinary limits at once.
 //   - Reading a session writes at most once a minute, so the idle limit may be
 //     reached up to a minute early, never late.
 //   - A database that does not answer is an error, never "signed out": no

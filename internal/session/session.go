@@ -28,8 +28,10 @@ type Session struct {
 	ID, AccountID                              uuid.UUID
 	Realm                                      string
 	AuthTime, CreatedAt, LastSeenAt, ExpiresAt time.Time
+	ConfirmedAt                                time.Time // when the password or a passkey was last proved
 	ACR                                        string
 	AMR                                        []string
+	Kept                                       bool // the person asked to stay signed in on this device
 	UserAgent, IP                              string
 }
 
@@ -41,6 +43,13 @@ type Device struct{ UserAgent, IP string }
 type Method struct {
 	ACR string
 	AMR []string
+
+	// Keep: the person asked to stay signed in on this device. It counts where
+	// the realm offers that (Lifetimes.KeptSession).
+	Keep bool
+	// Confirms: what Strengthen was given stands for a password too, as a passkey
+	// does and a code does not.
+	Confirms bool
 }
 
 // Ended is a session that was open until this moment.
@@ -73,13 +82,37 @@ func (m *Manager) Start(ctx context.Context, r *realm.Realm, accountID uuid.UUID
 	tok := secret.NewToken()
 	s := Session{
 		ID: database.NewID(), AccountID: accountID, Realm: r.Name,
-		AuthTime: now, CreatedAt: now, LastSeenAt: now, ExpiresAt: now.Add(r.Lifetimes.SessionAbsolute),
-		ACR: how.ACR, AMR: how.AMR, UserAgent: clean(d.UserAgent, 255), IP: clean(d.IP, 64),
+		AuthTime: now, CreatedAt: now, LastSeenAt: now, ConfirmedAt: now,
+		ACR: how.ACR, AMR: how.AMR, Kept: how.Keep && r.Lifetimes.KeptSession > 0,
+		UserAgent: clean(d.UserAgent, 255), IP: clean(d.IP, 64),
 	}
+	s.ExpiresAt = now.Add(absolute(r, s.Kept))
 	if err := m.insert(ctx, s, tok.Hash()); err != nil {
 		return Session{}, secret.Token{}, fmt.Errorf("start session: %w", err)
 	}
 	return s, tok, nil
+}
+
+// Strengthen notes, in an open session, a proof beyond those it began with. The
+// row and its sid stay; the token is a new one and the old one dead, because a
+// token that was stolen before must not gain by it. ErrNotFound when the session
+// is over. It joins the caller's transaction; how.Keep means nothing here.
+func (m *Manager) Strengthen(ctx context.Context, r *realm.Realm, id uuid.UUID, how Method) (secret.Token, error) {
+	tok := secret.NewToken()
+	if err := m.strengthen(ctx, r, id, tok.Hash(), how); err != nil {
+		return secret.Token{}, fmt.Errorf("strengthen session: %w", err)
+	}
+	return tok, nil
+}
+
+// Confirm notes that the person of an open session has proved the password or
+// a passkey again. As with Strengthen, the token is a new one.
+func (m *Manager) Confirm(ctx context.Context, id uuid.UUID) (secret.Token, error) {
+	tok := secret.NewToken()
+	if err := m.confirm(ctx, id, tok.Hash()); err != nil {
+		return secret.Token{}, fmt.Errorf("confirm session: %w", err)
+	}
+	return tok, nil
 }
 
 // Find returns the open session that a token names in a realm, or nil. It
@@ -92,6 +125,7 @@ func (m *Manager) Find(ctx context.Context, r *realm.Realm, tok secret.Token) (*
 	if err != nil {
 		return nil, fmt.Errorf("find session: %w", err)
 	}
+	s.bound(r)
 	if now := m.db.Now(ctx); now.Sub(s.LastSeenAt) >= slideEvery {
 		if err := m.slide(ctx, s.ID, now); err != nil {
 			return nil, fmt.Errorf("slide session: %w", err)
@@ -149,7 +183,33 @@ func (m *Manager) List(ctx context.Context, r *realm.Realm, accountID uuid.UUID)
 	if err != nil {
 		return nil, fmt.Errorf("list sessions: %w", err)
 	}
+	for i := range all {
+		all[i].bound(r)
+	}
 	return all, nil
+}
+
+// absolute is how long a session may last. Kept ones are ordinary again in a
+// realm that does not offer that any more.
+func absolute(r *realm.Realm, kept bool) time.Duration {
+	if kept && r.Lifetimes.KeptSession > 0 {
+		return r.Lifetimes.KeptSession
+	}
+	return r.Lifetimes.SessionAbsolute
+}
+
+func idle(r *realm.Realm, kept bool) time.Duration {
+	if kept && r.Lifetimes.KeptSession > 0 {
+		return r.Lifetimes.KeptSession
+	}
+	return r.Lifetimes.SessionIdle
+}
+
+// bound lowers ExpiresAt to what the realm says today.
+func (s *Session) bound(r *realm.Realm) {
+	if limit := s.CreatedAt.Add(absolute(r, s.Kept)); limit.Before(s.ExpiresAt) {
+		s.ExpiresAt = limit
+	}
 }
 
 // clean bounds a value that a browser sent before it is stored and shown.

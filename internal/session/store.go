@@ -12,41 +12,65 @@ import (
 )
 
 const columns = `s.id, s.account_id, s.realm, s.auth_time, s.created_at, s.last_seen_at, s.expires_at,
-	s.acr, s.amr, s.user_agent, s.ip`
+	COALESCE(s.confirmed_at, s.auth_time), s.acr, s.amr, s.kept, s.user_agent, s.ip`
 
 // open is what makes a session count, besides its key: $1 realm, $2 now,
-// $3 last seen after, $4 created after. The account's state is part of it, so
-// disabling somebody takes effect with their next request.
+// $3 last seen after, $4 created after, $5 and $6 the same for kept sessions.
+// The account's state is part of it, so disabling somebody takes effect with
+// their next request.
 const open = `s.realm = $1 AND s.ended_at IS NULL AND s.expires_at > $2
-	AND s.last_seen_at > $3 AND s.created_at > $4 AND a.state = 'active' AND a.realm = s.realm`
+	AND (NOT s.kept AND s.last_seen_at > $3 AND s.created_at > $4 OR s.kept AND s.last_seen_at > $5 AND s.created_at > $6)
+	AND a.state = 'active' AND a.realm = s.realm`
 
 func (m *Manager) openArgs(ctx context.Context, r *realm.Realm, more any) []any {
 	now := m.db.Now(ctx)
-	return []any{r.Name, now, now.Add(-r.Lifetimes.SessionIdle), now.Add(-r.Lifetimes.SessionAbsolute), more}
+	return []any{r.Name, now, now.Add(-idle(r, false)), now.Add(-absolute(r, false)),
+		now.Add(-idle(r, true)), now.Add(-absolute(r, true)), more}
 }
 
 func (m *Manager) insert(ctx context.Context, s Session, tokenHash []byte) error {
 	_, err := m.db.Exec(ctx, `
 		INSERT INTO sessions (id, realm, account_id, token_hash, auth_time, acr, amr,
-			user_agent, ip, created_at, last_seen_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+			user_agent, ip, created_at, last_seen_at, expires_at, confirmed_at, kept)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
 		s.ID, s.Realm, s.AccountID, tokenHash, s.AuthTime, s.ACR, strings.Join(s.AMR, " "),
-		s.UserAgent, s.IP, s.CreatedAt, s.LastSeenAt, s.ExpiresAt)
+		s.UserAgent, s.IP, s.CreatedAt, s.LastSeenAt, s.ExpiresAt, s.ConfirmedAt, s.Kept)
 	return err
 }
 
 func (m *Manager) find(ctx context.Context, r *realm.Realm, tokenHash []byte) (Session, error) {
 	return scan(m.db.QueryRow(ctx, `
 		SELECT `+columns+` FROM sessions s JOIN accounts a ON a.id = s.account_id
-		WHERE s.token_hash = $5 AND `+open, m.openArgs(ctx, r, tokenHash)...))
+		WHERE s.token_hash = $7 AND `+open, m.openArgs(ctx, r, tokenHash)...))
 }
 
 func (m *Manager) list(ctx context.Context, r *realm.Realm, accountID uuid.UUID) ([]Session, error) {
 	rows, err := m.db.Query(ctx, `
 		SELECT `+columns+` FROM sessions s JOIN accounts a ON a.id = s.account_id
-		WHERE s.account_id = $5 AND `+open+`
+		WHERE s.account_id = $7 AND `+open+`
 		ORDER BY s.last_seen_at DESC, s.id DESC`, m.openArgs(ctx, r, accountID)...)
 	return database.Collect(rows, err, func(rows *database.Rows) (Session, error) { return scan(rows) })
+}
+
+// strengthen changes an open session only; the limits were looked at a moment
+// ago, by whoever found it.
+func (m *Manager) strengthen(ctx context.Context, r *realm.Realm, id uuid.UUID, tokenHash []byte, how Method) error {
+	confirmed := ""
+	if how.Confirms {
+		confirmed = ", confirmed_at = $6"
+	}
+	rows, err := m.db.Exec(ctx, `
+		UPDATE sessions SET token_hash = $3, acr = $4, amr = $5, auth_time = $6`+confirmed+`
+		WHERE id = $1 AND realm = $2 AND ended_at IS NULL AND expires_at > $6`,
+		id, r.Name, tokenHash, how.ACR, strings.Join(how.AMR, " "), m.db.Now(ctx))
+	return database.ExactlyOne(rows, err, ErrNotFound)
+}
+
+func (m *Manager) confirm(ctx context.Context, id uuid.UUID, tokenHash []byte) error {
+	rows, err := m.db.Exec(ctx, `
+		UPDATE sessions SET token_hash = $2, confirmed_at = $3
+		WHERE id = $1 AND ended_at IS NULL AND expires_at > $3`, id, tokenHash, m.db.Now(ctx))
+	return database.ExactlyOne(rows, err, ErrNotFound)
 }
 
 // slide moves the idle limit. It never moves it back, and never revives a
@@ -74,7 +98,7 @@ func scan(row interface{ Scan(...any) error }) (Session, error) {
 	var s Session
 	var amr string
 	err := row.Scan(&s.ID, &s.AccountID, &s.Realm, &s.AuthTime, &s.CreatedAt, &s.LastSeenAt, &s.ExpiresAt,
-		&s.ACR, &amr, &s.UserAgent, &s.IP)
+		&s.ConfirmedAt, &s.ACR, &amr, &s.Kept, &s.UserAgent, &s.IP)
 	s.AMR = strings.Fields(amr)
 	return s, err
 }

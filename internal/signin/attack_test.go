@@ -160,8 +160,8 @@ func TestABusyServerCountsNoRightPasswordAsAFailure(t *testing.T) {
 		accounts := account.NewService(account.Deps{DB: w.DB, Hasher: h, Sessions: w.Sessions, Outbox: w.Outbox,
 			Audit: w.Audit, Throttle: w.Throttle, Catalog: w.Catalog, Blocklist: list})
 		accounts.Connect(account.Peers{Grants: w.Grants, Tickets: w.Tickets})
-		pages := signin.NewHandler(w.Pages, signin.NewService(signin.Deps{DB: w.DB, Accounts: accounts, Throttle: w.Throttle,
-			Sessions: w.Sessions, Audit: w.Audit}), flows{}, w.Typed, w.Sealer.DeriveKey(signin.DeviceKeyPurpose, 32))
+		pages := signin.NewHandler(w.Pages, signin.NewService(signin.Deps{DB: w.DB, Accounts: accounts, Factors: w.factors,
+			Throttle: w.Throttle, Limits: w.Limits, Sessions: w.Sessions, Audit: w.Audit}), flows{}, w.Typed, w.Sealer.DeriveKey(signin.DeviceKeyPurpose, 32))
 		own := account.NewHandler(w.Pages, accounts)
 		b := w.Browser(func(g *gin.Engine) { pages.Mount(g); own.Mount(g) })
 		b.Get(plainPath)

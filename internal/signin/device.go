@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -21,7 +20,6 @@ const DeviceKeyPurpose = "known devices"
 
 const (
 	deviceCookie = "device"
-	deviceFor    = 365 * 24 * time.Hour
 	devicesKept  = 4 // people who share a browser
 	nonceBytes   = 16
 )
@@ -60,12 +58,12 @@ func (d devices) remember(c *gin.Context, r *realm.Realm, email string, version 
 	d.set(c, r, kept)
 }
 
-// renew lets what a browser proves last for another year.
+// renew lets what a browser proves last for another realm.SignInPolicy.KnownDevice.
 func (d devices) renew(c *gin.Context, r *realm.Realm) { d.set(c, r, entries(c, r)) }
 
 func (d devices) set(c *gin.Context, r *realm.Realm, kept []string) {
 	http.SetCookie(c.Writer, &http.Cookie{Name: r.CookieName(deviceCookie), Value: strings.Join(kept, "."), Path: "/",
-		MaxAge: int(deviceFor.Seconds()), Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+		MaxAge: int(r.SignIn.KnownDevice.Seconds()), Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 }
 
 func (d devices) sum(r *realm.Realm, email string, version int64, nonce []byte) []byte {

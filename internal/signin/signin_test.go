@@ -14,7 +14,6 @@ import (
 
 	"github.com/portico-id/portico/internal/account"
 	"github.com/portico-id/portico/internal/account/accounttest"
-	"github.com/portico-id/portico/internal/database"
 	"github.com/portico-id/portico/internal/database/dbtest"
 	"github.com/portico-id/portico/internal/realm"
 	"github.com/portico-id/portico/internal/signin"
@@ -40,23 +39,6 @@ func (flows) Describe(_ context.Context, _ *realm.Realm, id uuid.UUID, browser [
 		return signin.Flow{ClientID: accounttest.PortalID}, signin.ErrFlow
 	}
 	return signin.Flow{}, fmt.Errorf("read: %w", signin.ErrFlow)
-}
-
-type world struct {
-	*accounttest.World
-	mount func(g *gin.Engine)
-}
-
-func each(t *testing.T, fn func(t *testing.T, w *world)) {
-	t.Helper()
-	dbtest.Each(t, func(t *testing.T, db *database.DB) {
-		w := &world{World: accounttest.New(t, db)}
-		service := signin.NewService(signin.Deps{DB: db, Accounts: w.Accounts, Throttle: w.Throttle, Sessions: w.Sessions, Audit: w.Audit})
-		h := signin.NewHandler(w.Pages, service, flows{}, w.Typed, w.Sealer.DeriveKey(signin.DeviceKeyPurpose, 32))
-		pages := account.NewHandler(w.Pages, w.Accounts)
-		w.mount = func(g *gin.Engine) { h.Mount(g); pages.Mount(g) }
-		fn(t, w)
-	})
 }
 
 func (w *world) browser(ip string) *webtest.Browser {

@@ -162,12 +162,8 @@ func (p *Pages) CheckForm(c *gin.Context) error {
 	if err != nil || kind != "application/x-www-form-urlencoded" {
 		return BadRequest(fmt.Errorf("content type %q", kind))
 	}
-	if err := c.Request.ParseForm(); err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return err
-		}
-		return BadRequest(fmt.Errorf("parse form: %w", err))
+	if err := ReadForm(c); err != nil {
+		return err
 	}
 	if err := checkOrigin(c, s.realm.Origin()); err != nil {
 		return timedOut(c, err)
@@ -220,4 +216,15 @@ func timedOut(c *gin.Context, cause error) *Error {
 	query.Set(Again, "1")
 	link := &url.URL{Path: again.Path, RawPath: again.RawPath, RawQuery: query.Encode()}
 	return &Error{Status: http.StatusForbidden, Key: "error.timed_out", Action: link.String(), Err: cause}
+}
+
+// ReadForm reads a posted form, for whoever needs it before the page does. Its
+// error is for Handle: a body that is too large, or one that is no form.
+func ReadForm(c *gin.Context) error {
+	err := c.Request.ParseForm()
+	var tooLarge *http.MaxBytesError
+	if err == nil || errors.As(err, &tooLarge) {
+		return err
+	}
+	return BadRequest(fmt.Errorf("parse form: %w", err))
 }

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
-
-	"github.com/portico-id/portico/internal/locale"
 )
 
 // helpers are the functions of the templates. One instance belongs to one
@@ -86,8 +84,8 @@ func (h *helpers) asset(name string) (string, error) {
 	return h.p.assetURL(h.page.path, name)
 }
 
-func (h *helpers) date(t time.Time) string { return locale.Date(h.s.lang, t, h.page.zone) }
-func (h *helpers) day(t time.Time) string  { return locale.Day(h.s.lang, t, h.page.zone) }
+func (h *helpers) date(t time.Time) string { return h.p.catalog.Date(h.s.lang, t, h.page.zone) }
+func (h *helpers) day(t time.Time) string  { return h.p.catalog.Day(h.s.lang, t, h.page.zone) }
 
 type problem struct{ Field, Text string }
 

@@ -24,6 +24,8 @@ func TestAClientsLogoOpensThePolicyForThatPictureAlone(t *testing.T) {
 	type view struct {
 		Form                              web.Form
 		Client, Flow, Logo, Policy, Terms string
+		Host, Options                     string
+		Keep                              int
 	}
 	b := webtest.New(t, r, pages, func(g *gin.Engine) {
 		g.GET("/signin", web.Handle(func(c *gin.Context) error {

@@ -34,7 +34,8 @@
   // A field in error says so in words that belong to it.
   for (const el of document.querySelectorAll("[aria-invalid=true]")) {
     const ids = (el.getAttribute("aria-describedby") || "").split(/\s+/);
-    if (!ids.includes(el.id + "-err")) say(name(el), "is invalid and not described by", el.id + "-err");
+    const err = (el.type === "radio" ? el.name : el.id) + "-err"; // a group has one
+    if (!ids.includes(err)) say(name(el), "is invalid and not described by", err);
   }
   const summary = document.querySelector("main [role=alert]");
   if (summary && !/^Error: /.test(document.title)) say("the page shows problems and its title does not start with Error:", document.title);
@@ -69,27 +70,10 @@
   for (const key of want.keys) if (words.has(key)) say("the page shows the key", key, "instead of its text");
 
   // Borders of fields, 3:1 against what is around them (WCAG 1.4.11).
-  const parse = (color) => {
-    const n = color.match(/[\d.]+/g).map(Number);
-    return n.length > 3 ? n : [...n, 1];
-  };
-  const luminance = (c) => {
-    const [r, g, b] = c.slice(0, 3).map((v) => ((v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = (el) => {
-    for (let at = el.parentElement; at; at = at.parentElement) {
-      const c = parse(getComputedStyle(at).backgroundColor);
-      if (c[3] === 1) return c;
-    }
-    return [255, 255, 255, 1];
-  };
   for (const el of document.querySelectorAll("input:not([type=hidden]):not([type=radio]):not([type=checkbox]), select, textarea")) {
     if (!visible(el)) continue;
-    const border = parse(getComputedStyle(el).borderTopColor);
-    const [a, b] = [luminance(border), luminance(behind(el))].sort((x, y) => y - x);
-    const ratio = (a + 0.05) / (b + 0.05);
-    if (border[3] < 1 || ratio < 3) say(name(el), "has a border of", ratio.toFixed(2) + ":1, want 3:1");
+    const ratio = contrast(getComputedStyle(el).borderTopColor, el);
+    if (ratio < 3) say(name(el), "has a border of", ratio.toFixed(2) + ":1, want 3:1");
   }
 
   // Buttons and fields are big enough for a thumb.

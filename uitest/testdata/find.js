@@ -27,5 +27,6 @@
   if (!top || !(el === top || el.contains(top) || top.contains(el))) {
     return { problem: JSON.stringify(name) + " is covered by " + (top ? top.outerHTML.slice(0, 120) : "nothing that can be pressed") };
   }
+  globalThis.uitestFound = el.control || el; // for those who press with keys
   return { x, y };
 })

@@ -42,6 +42,7 @@ const (
 	Question    = "first_pet"
 	Answer      = "Señor Bigotes"
 	Email       = "maria.gomez@example.test"
+	Support     = "help@maple.example.test" // of the realm
 	PortalID    = "portal"
 	PortalStart = "https://portal.example.test/login"
 )
@@ -152,7 +153,7 @@ func realms(t *testing.T) (patient, practice *realm.Realm) {
 	make := func(name string, kind realm.Kind) *realm.Realm {
 		r, err := realm.New(realm.Realm{Name: name, Kind: kind, Issuer: "http://localhost:9000/" + name,
 			DefaultLocale: "en", Locales: []string{"en", "es"}, Home: "https://portal.example.test/home",
-			Brand: realm.Brand{Name: "Maple Clinic", Color: "#0b5c8a", SupportPhone: "555-0100"},
+			Brand: realm.Brand{Name: "Maple Clinic", Color: "#0b5c8a", SupportPhone: "555-0100", SupportEmail: Support},
 		}, []*realm.Client{{ID: PortalID, Name: "Maple Portal", AuthMethod: realm.AuthNone,
 			RedirectURIs: []string{"https://portal.example.test/callback"}, InitiateLoginURI: PortalStart}})
 		if err != nil {
@@ -269,6 +270,7 @@ func (w *World) Dump() string {
 	for table, columns := range map[string][]string{
 		"accounts": {"login_email", "name", "locale"}, "password_credentials": {"hash"},
 		"security_answers": {"question", "answer_hash"}, "invitations": {"token_hash", "email", "client_id"},
+		"email_changes": {"token_hash", "old_email", "new_email", "void_reason"}, "freeze_links": {"token_hash", "notice", "email"},
 		"activation_flows": {"flow_hash", "password_hash", "folded_hash"}, "sessions": {"token_hash", "user_agent"},
 		"recovery_requests": {"email", "network"}, "recovery_tickets": {"token_hash", "email", "reason", "void_reason"},
 		"recovery_flows": {"flow_hash"}, "mail_outbox": {"sealed", "recipient", "message_id", "last_error"},
@@ -374,16 +376,32 @@ func (p *Post) To(email string) int {
 	return n
 }
 
-var linkPattern = regexp.MustCompile(`http://localhost:9000\S+/(?:reset|activate)/[A-Za-z0-9_-]+`)
+var linkPattern = regexp.MustCompile(`http://localhost:9000\S+/(?:reset|activate|email|freeze)/[A-Za-z0-9_-]+`)
 
 // LastLink is the realm-relative path of the link in the newest letter to an
-// address that has one.
+// address that has one for its reader to go on with.
 func (w *World) LastLink(email string) string {
+	w.T.Helper()
+	return w.lastLink(email, func(link string) bool { return !strings.Contains(link, "/freeze/") })
+}
+
+// LastFreezeLink is that of the newest "this wasn't me".
+func (w *World) LastFreezeLink(email string) string {
+	w.T.Helper()
+	return w.lastLink(email, func(link string) bool { return strings.Contains(link, "/freeze/") })
+}
+
+func (w *World) lastLink(email string, wanted func(link string) bool) string {
 	w.T.Helper()
 	w.Deliver()
 	all := w.Post.All()
 	for i := len(all) - 1; i >= 0; i-- {
-		link := linkPattern.FindString(all[i].Content.Text)
+		link := ""
+		for _, found := range linkPattern.FindAllString(all[i].Content.Text, -1) {
+			if link == "" && wanted(found) {
+				link = found
+			}
+		}
 		if all[i].To != email || link == "" {
 			continue
 		}

@@ -39,7 +39,7 @@ type listing struct {
 	Relationship string `json:"relationship"`
 	GuardianName string `json:"guardian_name"`
 	LoginEmail   string `json:"login_email"`
-	Access       string `json:"access"` // active, invited, disabled, none
+	Access       string `json:"access"` // active, invited, frozen, disabled, none
 }
 
 type patientList struct {
@@ -60,15 +60,27 @@ type association struct {
 		LoginEmail     string     `json:"login_email"`
 		EmailVerified  bool       `json:"email_verified"`
 		State          string     `json:"state"`
+		FrozenAt       *time.Time `json:"frozen_at"`
+		InvitedAt      *time.Time `json:"invited_at"`
+		SecondFactors  bool       `json:"second_factors"`
 		LastSignedInAt *time.Time `json:"last_signed_in_at"`
 		Locale         string     `json:"locale"`
 	} `json:"guardian"`
 	Can struct {
 		ChangeLoginEmail bool `json:"change_login_email"`
 		ResetPassword    bool `json:"reset_password"`
+
+		SendInvitation      bool `json:"send_invitation"`
+		Unfreeze            bool `json:"unfreeze"`
+		RemoveSecondFactors bool `json:"remove_second_factors"`
 	} `json:"can"`
+	LoginEmailChange *struct {
+		LoginEmail string    `json:"login_email"`
+		ExpiresAt  time.Time `json:"expires_at"`
+	} `json:"login_email_change"`
 	ChangeBlockedReason string          `json:"change_blocked_reason"`
 	ResetBlockedReason  string          `json:"reset_blocked_reason"`
+	UnfreezeBlocked     string          `json:"unfreeze_blocked_reason"`
 	Version             json.RawMessage `json:"version"`
 	LatestReset         *reset          `json:"latest_reset"`
 

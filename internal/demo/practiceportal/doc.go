@@ -6,13 +6,15 @@
 // may see and do.
 //
 // Journeys: Patient Administration → search with the Account filter → patient →
-// Associations → guardian → Account Settings → Login email, Reset Password;
+// Associations → guardian → Account Settings → Login email, Reset Password,
+// invitation, unfreezing, second step;
 // My Account → Change Password; Sign out.
 //
 // Routes: GET / · /patients · /patients/{id} · /associations/{id} ·
 // /associations/{id}/password-resets/{reset} · /account · /signin · /callback ·
 // /signed-out; GET and POST /associations/{id}/login-email ·
-// /associations/{id}/reset-password;
+// /associations/{id}/reset-password · /associations/{id}/invitation ·
+// /associations/{id}/unfreeze · /associations/{id}/second-step;
 // POST /associations/{id}/password-resets/{reset}/cancel · /signout.
 //
 // Promises: no token and no answer to a security question ever reaches a page;

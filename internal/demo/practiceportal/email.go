@@ -90,6 +90,11 @@ func (p *Portal) changeEmail(v *visit) error {
 	if err != nil {
 		return err
 	}
+	if changed.Association.LoginEmailChange != nil { // 202: the guardian is asked first
+		v.session.SetFlash("The login email has not changed yet.", changed.Reminder)
+		http.Redirect(v.w, v.r, associationURL(v.r.PathValue("id")), http.StatusSeeOther)
+		return nil
+	}
 	v.session.SetFlash("The login email is now "+firstOf(changed.Association.Guardian.LoginEmail, view.New)+".",
 		firstOf(changed.Reminder, "Remember to change the family contact list in the health-record system too."))
 	http.Redirect(v.w, v.r, associationURL(v.r.PathValue("id")), http.StatusSeeOther)

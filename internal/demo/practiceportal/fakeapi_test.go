@@ -30,6 +30,11 @@ type fakeAPI struct {
 	noRole     bool
 	cursor     string // next_cursor of a first page
 
+	frozen, invited, factors bool
+	waiting                  bool // changes of the login email need the guardian
+	identity                 []string
+	stuck                    string // why nobody here unfreezes
+
 	state    string // of the latest reset
 	sent     map[string]string
 	mails    int
@@ -122,9 +127,35 @@ func (a *fakeAPI) serve(w http.ResponseWriter, r *http.Request, path string) {
 		}
 		a.state = "cancelled"
 		writeJSON(w, 200, a.reset())
+	case "POST /associations/" + associationID + "/invitation", "POST /associations/" + associationID + "/account/unfreeze",
+		"POST /associations/" + associationID + "/account/second-factor-removal":
+		a.help(w, r)
 	default:
 		a.problem(w, 404, "not_found", "There is no such thing here")
 	}
+}
+
+func (a *fakeAPI) help(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Idempotency-Key") == "" {
+		a.problem(w, 400, "idempotency_key", "An Idempotency-Key is needed")
+		return
+	}
+	if strings.HasSuffix(r.URL.Path, "/invitation") {
+		a.mails++
+		writeJSON(w, 202, map[string]any{"login_email": a.email, "works_until": time.Now().UTC().Format(time.RFC3339)})
+		return
+	}
+	var body identityCheck
+	if !a.read(w, r, &body) {
+		return
+	}
+	a.identity = append(a.identity, body.IdentityCheck)
+	if strings.HasSuffix(r.URL.Path, "/unfreeze") {
+		a.frozen = false
+	} else {
+		a.factors = false
+	}
+	writeJSON(w, 200, map[string]any{"association_id": associationID, "frozen": a.frozen, "second_factors": a.factors, "version": a.version})
 }
 
 func (a *fakeAPI) patient() map[string]any {
@@ -138,6 +169,18 @@ func (a *fakeAPI) association() map[string]any {
 		"guardian":      map[string]any{"name": "Ana Rivera", "login_email": a.email, "email_verified": true, "state": "active", "last_signed_in_at": "2025-03-06T14:12:00Z", "locale": "es"},
 		"portal_access": true, "can": map[string]any{"change_login_email": a.mayManage, "reset_password": a.mayManage && a.blocked == ""},
 		"change_blocked_reason": "", "reset_blocked_reason": a.blocked, "version": a.version, "latest_reset": nil}
+	guardian, can := doc["guardian"].(map[string]any), doc["can"].(map[string]any)
+	guardian["second_factors"], can["remove_second_factors"] = a.factors, a.factors && a.mayManage
+	if a.frozen {
+		guardian["frozen_at"], can["unfreeze"] = "2025-03-07T14:12:00Z", a.mayManage && a.stuck == ""
+		doc["unfreeze_blocked_reason"] = a.stuck
+	}
+	if a.invited {
+		guardian["state"], guardian["invited_at"], can["send_invitation"] = "invited", "2025-03-07T14:12:00Z", a.mayManage
+	}
+	if a.waiting {
+		doc["login_email_change"] = map[string]any{"state": "waiting_for_guardian", "login_email": "ana.new@example.test", "expires_at": "2025-03-09T14:12:00Z"}
+	}
 	if a.state != "" {
 		doc["latest_reset"] = a.reset()
 	}
@@ -160,6 +203,11 @@ func (a *fakeAPI) patchEmail(w http.ResponseWriter, r *http.Request) {
 	}
 	if body.LoginEmail == "taken@example.test" {
 		a.problem(w, 409, "email_taken", "The address cannot be used")
+		return
+	}
+	if body.LoginEmail == "shared@example.test" {
+		a.waiting = true
+		writeJSON(w, 202, map[string]any{"association": a.association(), "reminder": "The guardian was asked for permission by mail."})
 		return
 	}
 	a.email, a.version = body.LoginEmail, a.version+1

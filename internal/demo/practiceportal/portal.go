@@ -88,6 +88,7 @@ func (p *Portal) mount() http.Handler {
 	mux.HandleFunc("POST /associations/{id}/reset-password", p.handle(p.signedIn(p.sendReset)))
 	mux.HandleFunc("GET /associations/{id}/password-resets/{reset}", p.handle(p.signedIn(p.showReset)))
 	mux.HandleFunc("POST /associations/{id}/password-resets/{reset}/cancel", p.handle(p.signedIn(p.cancelReset)))
+	p.mountHelps(mux)
 	mux.HandleFunc("GET /account", p.handle(p.signedIn(p.account)))
 	mux.HandleFunc("GET /signin", p.handle(p.signIn))
 	mux.HandleFunc("GET /callback", p.handle(p.callback))
@@ -123,6 +124,8 @@ func (p *Portal) funcs() template.FuncMap {
 				return "Active"
 			case "invited":
 				return "Invited, not set up yet"
+			case "frozen":
+				return "Frozen"
 			case "disabled":
 				return "Disabled"
 			}
@@ -132,7 +135,7 @@ func (p *Portal) funcs() template.FuncMap {
 			switch s {
 			case "active":
 				return "ok"
-			case "disabled":
+			case "disabled", "frozen":
 				return "bad"
 			}
 			return ""

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -46,9 +47,10 @@ var (
 // Algorithms are those that clients may sign with.
 var Algorithms = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
 
-// Fetcher gets a document from an address that a client registered.
+// Fetcher gets a document from an address that a client registered. stranger
+// says that the client registered itself.
 type Fetcher interface {
-	Document(ctx context.Context, address string) ([]byte, error)
+	Document(ctx context.Context, address string, stranger bool) ([]byte, error)
 }
 
 // Keys finds and remembers the keys of clients. It is safe for concurrent use.
@@ -57,8 +59,17 @@ type Keys struct {
 	now   func() time.Time
 
 	mu   sync.Mutex
-	sets map[string]*remote // by address
+	sets map[source]*remote
 }
+
+// source is where a set comes from. A stranger that names the address of
+// somebody else uses up no fetch of theirs.
+type source struct {
+	address  string
+	stranger bool
+}
+
+func sourceOf(c *realm.Client) source { return source{c.JWKSURI, c.Registered} }
 
 // remote is a set behind an address. Its lock is held while it is fetched, so
 // that many requests at once fetch it once.
@@ -73,7 +84,7 @@ type remote struct {
 
 // New makes Keys that fetch with f.
 func New(f Fetcher) *Keys {
-	return &Keys{fetch: f, now: time.Now, sets: map[string]*remote{}}
+	return &Keys{fetch: f, now: time.Now, sets: map[source]*remote{}}
 }
 
 // Signed is a signature that has been parsed and not been verified: nothing it
@@ -116,9 +127,9 @@ func (k *Keys) Verify(ctx context.Context, c *realm.Client, s *Signed) error {
 		return err
 	}
 	// Which key it was meant to be is not known: maybe a new one.
-	r := k.remote(c.JWKSURI)
+	r := k.remote(sourceOf(c))
 	_, at := r.known()
-	newer, refetched := r.refresh(ctx, k, c.JWKSURI, at)
+	newer, refetched := r.refresh(ctx, k, sourceOf(c), at)
 	if refetched != nil {
 		return errors.Join(err, refetched)
 	}
@@ -135,11 +146,11 @@ func (k *Keys) Set(ctx context.Context, c *realm.Client, kid string, ask bool) (
 	case c.JWKSURI == "":
 		return nil, fmt.Errorf("%w: none registered", ErrKeys)
 	}
-	r := k.remote(c.JWKSURI)
+	r := k.remote(sourceOf(c))
 	set, at := r.known()
 	unknown := kid != "" && !slices.ContainsFunc(set, func(j jose.JSONWebKey) bool { return j.KeyID == kid })
 	if ask && (at.IsZero() || unknown || k.now().Sub(at) > freshFor) {
-		newer, err := r.refresh(ctx, k, c.JWKSURI, at)
+		newer, err := r.refresh(ctx, k, sourceOf(c), at)
 		switch {
 		case err == nil:
 			set = newer
@@ -224,16 +235,20 @@ func ParseSet(raw []byte) ([]jose.JSONWebKey, error) {
 	return out, nil
 }
 
-func (k *Keys) remote(address string) *remote {
+func (k *Keys) remote(from source) *remote {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	r, ok := k.sets[address]
+	r, ok := k.sets[from]
 	if !ok {
 		if len(k.sets) >= maxSets {
-			clear(k.sets) // they are fetched again when they are needed
+			// Those of strangers first: they are fetched again when they are needed.
+			maps.DeleteFunc(k.sets, func(s source, _ *remote) bool { return s.stranger })
+		}
+		if len(k.sets) >= maxSets {
+			clear(k.sets)
 		}
 		r = &remote{}
-		k.sets[address] = r
+		k.sets[from] = r
 	}
 	return r
 }
@@ -248,7 +263,7 @@ func (r *remote) known() ([]jose.JSONWebKey, time.Time) {
 // was fetched too often. Readers of keys that are known do not wait for it. A
 // fetch that has begun goes on when the caller hangs up: what a stranger asked
 // for serves the client as well, and costs it nothing.
-func (r *remote) refresh(ctx context.Context, k *Keys, address string, seen time.Time) ([]jose.JSONWebKey, error) {
+func (r *remote) refresh(ctx context.Context, k *Keys, from source, seen time.Time) ([]jose.JSONWebKey, error) {
 	r.fetching.Lock()
 	defer r.fetching.Unlock()
 	now := k.now()
@@ -257,7 +272,7 @@ func (r *remote) refresh(ctx context.Context, k *Keys, address string, seen time
 	} else if !r.allowed(now, at) {
 		return nil, fmt.Errorf("%w: fetched too often", ErrKeys)
 	}
-	raw, err := k.fetch.Document(context.WithoutCancel(ctx), address)
+	raw, err := k.fetch.Document(context.WithoutCancel(ctx), from.address, from.stranger)
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ type address struct {
 	calls int
 }
 
-func (a *address) Document(context.Context, string) ([]byte, error) {
+func (a *address) Document(context.Context, string, bool) ([]byte, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.calls++
