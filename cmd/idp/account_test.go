@@ -13,7 +13,9 @@ import (
 	"github.com/portico-id/portico/internal/server"
 )
 
-func TestTheOperatorUnfreezesAnAccount(t *testing.T) {
+// installed writes a configuration, makes its tables and returns its path.
+func installed(t *testing.T) string {
+	t.Helper()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "idp.yaml")
 	t.Setenv("KEK", base64.StdEncoding.EncodeToString(random(32)))
@@ -33,6 +35,11 @@ realms:
 	if out, err := idp(t, "migrate", "--config", path); err != nil {
 		t.Fatal(out, err)
 	}
+	return path
+}
+
+func TestTheOperatorUnfreezesAnAccount(t *testing.T) {
+	path := installed(t)
 	cfg, err := load(path)
 	if err != nil {
 		t.Fatal(err)

@@ -2,10 +2,7 @@ package main
 
 import (
 	"bytes"
-	"encoding/base64"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -22,25 +19,7 @@ func idp(t *testing.T, args ...string) (string, error) {
 }
 
 func TestKeysAreListedAndRotated(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "idp.yaml")
-	t.Setenv("KEK", base64.StdEncoding.EncodeToString(random(32)))
-	t.Setenv("PEPPER", base64.StdEncoding.EncodeToString(random(32)))
-	text := `database: {url: "sqlite:` + filepath.Join(dir, "portico.db") + `"}
-key_encryption_key: env:KEK
-pepper: env:PEPPER
-log: {level: error}
-mail: {from: no-reply@example.test, smtp: {host: localhost, tls: none}}
-realms:
-  - {name: patient, issuer: "http://localhost:9000/patient"}
-  - {name: practice, issuer: "http://localhost:9000/practice"}
-`
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := idp(t, "migrate", "--config", path); err != nil {
-		t.Fatal(out, err)
-	}
+	path := installed(t)
 	out, err := idp(t, "keys", "rotate", "--config", path, "--realm", "patient")
 	if err != nil {
 		t.Fatal(err)

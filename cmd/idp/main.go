@@ -8,6 +8,7 @@
 //	idp mail      shows the letters that people get
 //	idp keys      lists and rotates the signing keys
 //	idp account   looks at an account and unfreezes it
+//	idp restored  ends what a backup brought back to life
 //
 // It ends with 0 when all went well, 1 when the work failed, and 2 when it was
 // called wrongly or the configuration has problems.
@@ -75,7 +76,7 @@ Secrets are read from the environment, as the configuration names them
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newServe(), newMigrate(), newCheck(), newSecrets(), newKeys(), newBlocklist(), newMail(), newAccount())
+	root.AddCommand(newServe(), newMigrate(), newCheck(), newSecrets(), newKeys(), newBlocklist(), newMail(), newAccount(), newRestored())
 	return root
 }
 

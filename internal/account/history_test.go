@@ -279,6 +279,7 @@ var untold = map[string]string{
 	"logout.undelivered":           "about a client",
 	"key.made":                     "about the server",
 	"keys.rotated":                 "about the server",
+	"database.restored":            "about the server",
 	"roles.changed":                "staff's own work, in the staff's realm",
 	"patients.searched":            "staff's work, in the staff's realm",
 	"patient.viewed":               "staff's work, in the staff's realm",
