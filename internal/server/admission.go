@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"sync"
 
 	"github.com/gin-gonic/gin"
 
@@ -12,8 +13,9 @@ import (
 // admit turns sign-ins away at the door when as many are inside as can be
 // verified within the wait that the hashing queue allows. Without it each of a
 // flood of guesses would be looked up and counted first, and the other
-// endpoints would wait for that. The form is read before a place is taken, so
-// that a slow sender holds none.
+// endpoints would wait for that. The form is read before a place is taken, and
+// the place is left before the answer is written, so that neither a slow sender
+// nor a slow reader holds one.
 func admit(h *password.Hasher) gin.HandlerFunc {
 	return web.Handle(func(c *gin.Context) error {
 		if c.Request.Method != http.MethodPost || c.FullPath() != "/signin" ||
@@ -27,8 +29,36 @@ func admit(h *password.Hasher) gin.HandlerFunc {
 		if err != nil {
 			return err
 		}
+		leave = sync.OnceFunc(leave)
 		defer leave()
+		c.Writer = &leaving{c.Writer, leave}
 		c.Next()
 		return nil
 	})
+}
+
+// leaving calls leave before the first byte of the answer is written.
+type leaving struct {
+	gin.ResponseWriter
+	leave func()
+}
+
+func (w *leaving) Write(p []byte) (int, error) {
+	w.leave()
+	return w.ResponseWriter.Write(p)
+}
+
+func (w *leaving) WriteString(s string) (int, error) {
+	w.leave()
+	return w.ResponseWriter.WriteString(s)
+}
+
+func (w *leaving) WriteHeaderNow() {
+	w.leave()
+	w.ResponseWriter.WriteHeaderNow()
+}
+
+func (w *leaving) Flush() {
+	w.leave()
+	w.ResponseWriter.Flush()
 }
