@@ -25,7 +25,7 @@ uitest-full: deps ## the browser tests with every page on four screens, walked b
 	cd uitest && CI=$${CI:-true} UITEST_MATRIX=full $(GO) test -count=1 -timeout 60m ./...
 
 .PHONY: interop
-interop: ## sign in with clients that others wrote (needs Chromium, node, npm, apache2 with mod_auth_openidc)
+interop: ## sign in with clients that others wrote (needs Chromium, node, npm, apache2 with mod_auth_openidc, Java, Maven)
 	@sh scripts/test-deps.sh
 	@sh scripts/interop-deps.sh
 	cd interop/node && npm ci --silent

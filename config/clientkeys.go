@@ -140,4 +140,5 @@ func readRegistration(s *section, d *realm.OAuthPolicy) {
 	d.Registration.PerNetworkPerHour = r.number("per_network_per_hour", d.Registration.PerNetworkPerHour, 1, 100000)
 	d.Registration.PerRealmPerHour = r.number("per_realm_per_hour", d.Registration.PerRealmPerHour, 1, 1000000)
 	d.Registration.ChangesPerClientHour = r.number("changes_per_client_per_hour", d.Registration.ChangesPerClientHour, 1, 100000)
+	d.Registration.UnusedFor = r.duration("unused_for", d.Registration.UnusedFor, day, 730*day)
 }

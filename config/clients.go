@@ -72,7 +72,7 @@ func readAuthentication(s *section, cl *realm.Client) {
 	case !stored.set:
 		if _, there := s.entries["secret"]; !there {
 			s.bad("the client has neither a secret nor public: true",
-				"write secret: env:NAME with the output of: openssl rand -base64 32; auth_method: private_key_jwt with its public keys; or public: true for apps that cannot keep either")
+				"write secret: env:NAME with the output of: openssl rand -hex 32; auth_method: private_key_jwt with its public keys; or public: true for apps that cannot keep either")
 		}
 	case !method.set:
 		cl.AuthMethod = realm.AuthBasic
@@ -110,7 +110,7 @@ func (s *section) clientSecret(key string) field[[]byte] {
 		return field[[]byte]{e.mark, hash, true}
 	}
 	if len(value) < minSecret {
-		e.bad(fmt.Sprintf("the secret has only %d characters", len(value)), "make a random one: openssl rand -base64 32")
+		e.bad(fmt.Sprintf("the secret has only %d characters", len(value)), "make a random one: openssl rand -hex 32")
 		return none
 	}
 	return field[[]byte]{e.mark, realm.HashSecret(value), true}

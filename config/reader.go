@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
 )
 
 // reader walks the parsed file and collects what is wrong with it. Decoding
@@ -174,9 +175,50 @@ func (s *section) list(key string) []entry {
 	}
 	items := make([]entry, 0, len(seq.Values))
 	for i, v := range seq.Values {
+		if text, ok := glued(v); ok {
+			v = &ast.StringNode{BaseNode: &ast.BaseNode{}, Token: firstToken(v), Value: text}
+		}
 		items = append(items, entry{e.at(v, fmt.Sprintf("%s[%d]", e.path, i)), v})
 	}
 	return items
+}
+
+// glued is the text of an item such as env:NAME or https://example.test. In a
+// list inside of braces the parser takes it for a key with a value; YAML 1.2
+// (§7.3.3) does not, as long as no space follows the colon.
+func glued(node ast.Node) (string, bool) {
+	if m, ok := node.(*ast.MappingNode); ok && len(m.Values) == 1 && !strings.HasPrefix(m.Start.Value, "{") {
+		node = m.Values[0]
+	}
+	pair, ok := node.(*ast.MappingValueNode)
+	if !ok {
+		return "", false
+	}
+	first, colon, next := pair.Key.GetToken(), pair.Start, firstToken(pair.Value)
+	if _, isText := pair.Key.(*ast.StringNode); !isText || first == nil || colon == nil || next == nil ||
+		next.Position.Line != colon.Position.Line || next.Position.Offset != colon.Position.Offset+1 {
+		return "", false
+	}
+	rest, ok := glued(pair.Value)
+	if !ok {
+		if rest = next.Value; pair.Value.GetToken() != next {
+			return "", false
+		}
+	}
+	return first.Value + ":" + rest, true
+}
+
+// firstToken is where a node begins; that of a mapping is its first key.
+func firstToken(node ast.Node) *token.Token {
+	switch n := node.(type) {
+	case *ast.MappingNode:
+		if len(n.Values) == 1 {
+			return n.Values[0].Key.GetToken()
+		}
+	case *ast.MappingValueNode:
+		return n.Key.GetToken()
+	}
+	return node.GetToken()
 }
 
 // scalar is the text of a single value, from the environment if it says so.

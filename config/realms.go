@@ -262,6 +262,7 @@ func readRecovery(s *section, d realm.RecoveryPolicy) realm.RecoveryPolicy {
 		EmailChangesPerDay:        s.number("email_changes_per_day", d.EmailChangesPerDay, 1, 100),
 		FreezesPerNetworkPerHour:  s.number("freezes_per_network_per_hour", d.FreezesPerNetworkPerHour, 1, 10000),
 		QuestionChangesPerHour:    s.number("question_changes_per_hour", d.QuestionChangesPerHour, 1, 1000),
+		ChoicesPerHour:            s.number("choices_per_hour", d.ChoicesPerHour, 5, 1000),
 		RecentEmailChange:         s.duration("recent_email_change", d.RecentEmailChange, d.RecentEmailChange, 90*day),
 		RequestsPerNetworkPerHour: s.number("requests_per_network_per_hour", d.RequestsPerNetworkPerHour, 1, 10000),
 		RealmRequestsPerHour:      s.number("realm_requests_per_hour", d.RealmRequestsPerHour, 1, 1000000),
@@ -280,6 +281,7 @@ func readSignIn(s *section, d realm.SignInPolicy) realm.SignInPolicy {
 		ForgetFailures:      s.duration("forget_failures", d.ForgetFailures, time.Hour, 30*day),
 		ForgetStreak:        s.duration("forget_streak", d.ForgetStreak, 30*day, 730*day),
 		NewDevicesPerDay:    s.number("new_devices_per_day", d.NewDevicesPerDay, 1, 50),
+		TurnedAwayRecorded:  s.number("turned_away_recorded_per_hour", d.TurnedAwayRecorded, 1, 10000),
 		KnownDevice:         s.duration("known_device", d.KnownDevice, day, 400*day), // browsers keep no cookie longer
 		InteractionsPerHour: s.number("interactions_per_network_per_hour", d.InteractionsPerHour, 10, 1000000),
 	}
@@ -291,7 +293,8 @@ func readStaff(s *section, d realm.StaffPolicy) realm.StaffPolicy {
 		LooksPerMinute: s.number("looks_per_minute", d.LooksPerMinute, 10, 10000),
 		ChangesPerHour: s.number("changes_per_hour", d.ChangesPerHour, 1, 10000),
 
-		InvitationsPerDay: s.number("invitations_per_day", d.InvitationsPerDay, 1, 10000),
+		InvitationsPerDay:  s.number("invitations_per_day", d.InvitationsPerDay, 1, 10000),
+		EmailChangesPerDay: s.number("email_changes_per_day", d.EmailChangesPerDay, 1, 10000),
 	}
 }
 

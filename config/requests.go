@@ -38,6 +38,7 @@ func readRequests(s *section, d *realm.OAuthPolicy) {
 	if d.RequestURIs = fetch.v; fetch.v {
 		fetch.warn("authorization requests make this server fetch from addresses that clients registered", "leave request_uris out and let clients push their requests")
 	}
+	d.FetchesPerMinute = s.number("request_uri_fetches_per_client_per_minute", d.FetchesPerMinute, 1, 10000)
 	if fetch.v && d.Objects == realm.ObjectsRefused {
 		fetch.bad("request objects are refused, so there is nothing to fetch", "remove request_uris, or allow request_objects")
 	}

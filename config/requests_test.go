@@ -51,6 +51,7 @@ func TestWhatDoesNotFitTogetherInRequestsIsReported(t *testing.T) {
 		"    oauth: {request_objects: refused, request_uris: true}":            "nothing to fetch",
 		"    test_people: [{email: a@example.test, password: in-the-open-xx}]": "a secret stands in the file",
 		"    oauth: {require_pushed_authorization_requests: maybe}":            "not possible here",
+		"    oauth: {request_uri_fetches_per_client_per_minute: 0}":            "whole number from 1 to 10000",
 	} {
 		_, err := config.Parse("idp.yaml", []byte(strings.Replace(minimal, "    clients:", text+"\n    clients:", 1)), lookup)
 		if err == nil || !strings.Contains(err.Error(), want) {

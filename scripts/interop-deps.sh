@@ -1,12 +1,15 @@
 #!/bin/sh
-# Installs what `make interop` needs and this machine lacks: node with npm, and
-# apache2 with mod_auth_openidc. Does nothing when all is there.
+# Installs what `make interop` needs and this machine lacks: node with npm,
+# apache2 with mod_auth_openidc, and Java with Maven. Does nothing when all is
+# there.
 set -eu
 
 packages=
 command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 || packages="$packages nodejs npm"
 command -v apache2 >/dev/null 2>&1 || packages="$packages apache2"
 [ -e /usr/lib/apache2/modules/mod_auth_openidc.so ] || packages="$packages libapache2-mod-auth-openidc"
+command -v javac >/dev/null 2>&1 || packages="$packages default-jdk-headless"
+command -v mvn >/dev/null 2>&1 || packages="$packages maven"
 [ -z "$packages" ] && exit 0
 
 as_root=

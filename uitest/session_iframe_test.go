@@ -27,10 +27,18 @@ type relaxed struct {
 	client           *httptest.Server // the pages of client conformance-1
 }
 
-// startRelaxed runs cmd/idp for the length of a test.
-func startRelaxed(t *testing.T) *relaxed {
+// startRelaxed runs cmd/idp for the length of a test. The edits are pairs of
+// what stands in the configuration and what is to stand there.
+func startRelaxed(t *testing.T, edits ...string) *relaxed {
 	t.Helper()
-	binary := filepath.Join(workDir, "idp")
+	return startRelaxedFor(t, "localhost", edits...)
+}
+
+// startRelaxedFor is startRelaxed with the client's pages on another host. The
+// provider is on localhost.
+func startRelaxedFor(t *testing.T, clientHost string, edits ...string) *relaxed {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "idp")
 	build := exec.Command("go", "build", "-o", binary, "./cmd/idp")
 	build.Dir = ".." // the server's module
 	build.Env = append(os.Environ(), "GOWORK=off")
@@ -43,10 +51,10 @@ func startRelaxed(t *testing.T) *relaxed {
 	}
 	ports, dir := freePorts(t, 2), t.TempDir()
 	r := &relaxed{issuer: fmt.Sprintf("http://localhost:%d/conformance", ports[0]), password: "meadow-lantern-copper-58"}
-	r.client = r.servePages(t)
+	r.client = r.servePages(t, clientHost)
 	edited := strings.NewReplacer(`listen: ":9000"`, fmt.Sprintf("listen: localhost:%d", ports[0]), "private_listen: localhost:9090", fmt.Sprintf("private_listen: localhost:%d", ports[1]),
 		"https://op.example.test/conformance", r.issuer, "https://localhost.emobix.co.uk:8443/test/a/portico", r.client.URL,
-		`"localhost.emobix.co.uk:8443"`, `"`+strings.TrimPrefix(r.client.URL, "http://")+`"`).Replace(string(text))
+		`"localhost.emobix.co.uk:8443"`, `"`+strings.TrimPrefix(r.client.URL, "http://")+`"`).Replace(strings.NewReplacer(edits...).Replace(string(text)))
 	file := filepath.Join(dir, "idp.yaml")
 	if err := os.WriteFile(file, []byte(edited), 0o600); err != nil {
 		t.Fatal(err)
@@ -92,7 +100,7 @@ func startRelaxed(t *testing.T) *relaxed {
 
 // callback is a page as OpenID Connect Session Management §3.1 has it: it asks
 // the provider's frame and keeps what it hears.
-var callback = template.Must(template.New("").Parse(`<!doctype html><html lang="en"><head><meta charset="utf-8"><title>client</title></head><body>
+var callback = template.Must(template.New("").Parse(`<!doctype html><html lang="en"><head><meta charset="utf-8"><title>client</title><link rel="icon" href="data:,"></head><body>
 <iframe id="op" src="{{.}}/oauth/session"></iframe>
 <script>
 const frame = document.getElementById("op"), heard = [];
@@ -103,7 +111,7 @@ const ask = (message) => frame.contentWindow.postMessage(message, new URL({{.}})
 const state = new URLSearchParams(location.search || location.hash.slice(1)).get("session_state");
 </script></body></html>`))
 
-func (r *relaxed) servePages(t *testing.T) *httptest.Server {
+func (r *relaxed) servePages(t *testing.T, host string) *httptest.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/callback", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -111,10 +119,14 @@ func (r *relaxed) servePages(t *testing.T) *httptest.Server {
 			t.Error(err)
 		}
 	})
+	mux.HandleFunc("/frontchannel_logout", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = fmt.Fprint(w, `<!doctype html><html lang="en"><title>client</title><link rel="icon" href="data:,"><p>Signed out.</p>`)
+	})
 	s := httptest.NewUnstartedServer(mux)
 	s.Start()
 	t.Cleanup(s.Close)
-	s.URL = strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
+	s.URL = strings.Replace(s.URL, "127.0.0.1", host, 1)
 	return s
 }
 
@@ -238,6 +250,9 @@ func TestTheFrameTellsAClientWhetherTheSessionChanged(t *testing.T) {
 	app.hears("after signing out", own, "changed")
 	app.open(r.request("prompt", "none"))
 	app.until(`new URLSearchParams(location.search).get("error") === "login_required"`)
+	// The error says the state of nobody, so that a sign-in is heard of.
+	app.arrived()
+	app.hears("nobody", own, "unchanged")
 
 	// Signed in again it is another session: what was told before stays changed.
 	app.signIn(r)
@@ -249,4 +264,35 @@ func TestTheFrameTellsAClientWhetherTheSessionChanged(t *testing.T) {
 	other.signIn(r, "prompt", "login")
 	other.hears("a fresh sign-in in another tab", own, "unchanged")
 	app.hears("the state of before that", `"conformance-1 `+before+`"`, "changed")
+}
+
+// TestTheFrameOnAnotherSiteHearsNothingWhereCookiesAreKeptBack has the client on
+// a host that is another site, in a browser that keeps the cookies of other
+// sites back: docs/protocol.md says what comes of it.
+func TestTheFrameOnAnotherSiteHearsNothingWhereCookiesAreKeptBack(t *testing.T) {
+	t.Parallel()
+	r := startRelaxedFor(t, "127.0.0.1")
+	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
+	t.Cleanup(cancel)
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatal(err)
+	}
+	app := &tab{t, ctx}
+	const own = `"conformance-1 " + state`
+	app.signIn(r)
+	app.hears("after signing in", own, "changed")
+	// In the window itself the client finds out that nothing has changed; in a
+	// frame it would take the person for signed out.
+	app.open(r.request("prompt", "none"))
+	app.arrived()
+	app.run(fmt.Sprintf(`window.silent = document.createElement("iframe"); silent.src = %q; document.body.append(silent)`, r.request("prompt", "none")))
+	app.until(`(() => { try { return new URLSearchParams(silent.contentWindow.location.search).get("error") === "login_required" } catch { return false } })()`)
+	// Signed out, it hears of no sign-in.
+	app.open(r.issuer + "/oauth/logout")
+	app.until(`document.getElementById("logout-submit") !== null`)
+	app.run(`document.getElementById("logout-submit").click()`)
+	app.until(`location.pathname.endsWith("/oauth/signed-out")`)
+	app.open(r.request("prompt", "none"))
+	app.arrived()
+	app.hears("with the state of nobody", own, "unchanged")
 }

@@ -21,9 +21,12 @@ sign in.`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out := cmd.OutOrStdout()
-			for _, name := range []string{"PORTICO_KEY_ENCRYPTION_KEY", "PORTICO_PEPPER",
-				"PATIENT_PORTAL_SECRET", "PRACTICE_PORTAL_SECRET", "RECORDS_SYNC_SECRET"} {
+			for _, name := range []string{"PORTICO_KEY_ENCRYPTION_KEY", "PORTICO_PEPPER"} {
 				fmt.Fprintf(out, "%s=%s\n", name, base64.StdEncoding.EncodeToString(random(32)))
+			}
+			// Not every client encodes a plus sign in its secret on its way here.
+			for _, name := range []string{"PATIENT_PORTAL_SECRET", "PRACTICE_PORTAL_SECRET", "RECORDS_SYNC_SECRET"} {
+				fmt.Fprintf(out, "%s=%s\n", name, hex.EncodeToString(random(32)))
 			}
 			fmt.Fprintf(out, "PORTICO_DATABASE_PASSWORD=%s\n", hex.EncodeToString(random(24)))
 			return nil

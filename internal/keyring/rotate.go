@@ -100,10 +100,11 @@ func (k *Keyring) rotate(ctx context.Context, r *realm.Realm, alg string, minAge
 }
 
 // retention is how long a key is needed after it has stopped signing: ID
-// tokens come back as hints for as long as a session or a grant lives.
+// tokens come back as hints for as long as a session, kept ones too, or a grant
+// lives.
 func retention(r *realm.Realm) time.Duration {
 	l := r.Lifetimes
-	return max(l.AccessToken, l.IDToken, l.GrantAbsolute, l.SessionAbsolute) + retainExtra
+	return max(l.AccessToken, l.IDToken, l.GrantAbsolute, l.SessionAbsolute, l.KeptSession) + retainExtra
 }
 
 // Maintain rotates keys that have signed for RotateEvery, removes those that

@@ -34,7 +34,7 @@ const (
 // client, or with flow= the way back from a page that asked something.
 func (p *Provider) authorizeGET(c *gin.Context) error {
 	r := realm.From(c.Request.Context())
-	form, err := url.ParseQuery(c.Request.URL.RawQuery)
+	form, err := parseForm(c.Request.URL.RawQuery)
 	if err != nil {
 		return requestPage(errGarbled)
 	}
@@ -235,6 +235,10 @@ func (p *Provider) storeGrant(ctx context.Context, r *realm.Realm, s situation, 
 	answer, err := p.makeAnswer(ctx, request, session)
 	if err != nil {
 		return nil, err
+	}
+	u.writes = append(u.writes, sessionUsed(r.Name, g))
+	if a.client.Unused {
+		u.writes = append(u.writes, clientUsed(r.Name, a.client.ID))
 	}
 	if a.flow != nil {
 		u.writes = append(u.writes, finishFlow(u.now, a.flow.id))

@@ -108,10 +108,11 @@ func logoutAlg(r *realm.Realm, c *realm.Client) string {
 	return r.OAuth.IDTokenAlg
 }
 
-// clientsOf lists the clients that a session was used for, by id.
+// clientsOf lists the clients that a session was used for, by id. Grants would
+// not tell: a kept session outlives them.
 func (p *Provider) clientsOf(ctx context.Context, r *realm.Realm, sessionID uuid.UUID) ([]*realm.Client, error) {
 	rows, err := p.db.Query(ctx, `
-		SELECT DISTINCT client_id FROM grants WHERE session_id = $1 AND realm = $2 ORDER BY client_id`, sessionID, r.Name)
+		SELECT client_id FROM session_clients WHERE session_id = $1 AND realm = $2 ORDER BY client_id`, sessionID, r.Name)
 	ids, err := database.Collect(rows, err, func(rows *database.Rows) (id string, err error) {
 		err = rows.Scan(&id)
 		return id, err

@@ -55,7 +55,7 @@ var checks = []struct {
 	{"signed in again, if the client wants that", signedInAgain},
 	{"signed in recently enough", recentlyEnough},
 	{"it is the person the client means", rightPerson},
-	{"signed in as strongly as the client asks", strongly},
+	{"signed in as strongly as the realm demands and the client asks", strongly},
 	{"consent was given, if it is asked for each time", consentAgain},
 }
 
@@ -97,17 +97,18 @@ func recentlyEnough(s situation) step {
 	return stepNone
 }
 
-// strongly is an essential acr of the claims parameter (OpenID Connect Core
-// §5.5.1.1), and acr_values. The latter is a wish (RFC 9470 §4): a person who
+// strongly is what the realm demands of everybody's sign-in by now, an essential
+// acr of the claims parameter (OpenID Connect Core §5.5.1.1), and acr_values.
+// The latter is a wish (RFC 9470 §4): a person who
 // has a second factor is asked for it, of others the token tells what it came
 // to, and so of a request that may show nothing.
 func strongly(s situation) step {
 	switch {
 	case !s.strongEnough() && !slices.ContainsFunc(s.request.essentialACR, s.canGain):
 		return stepSignIn
-	case !s.strongEnough() && !s.hasSecond:
+	case (s.session.Overdue || !s.strongEnough()) && !s.hasSecond:
 		return stepEnrol
-	case !s.strongEnough():
+	case s.session.Overdue || !s.strongEnough():
 		return stepSecond
 	case !s.asWished() && !s.request.silent() && s.hasSecond:
 		return stepSecond
@@ -170,7 +171,7 @@ func (a *authorization) wishedACRs() []string {
 // asks for more than the session has costs a query.
 func (p *Provider) look(ctx context.Context, s *situation) error {
 	s.offered = p.acrs
-	if s.session == nil || p.factors == nil || s.strongEnough() && s.asWished() {
+	if s.session == nil || p.factors == nil || s.strongEnough() && s.asWished() && !s.session.Overdue {
 		return nil
 	}
 	var err error

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
-	"strings"
 
 	"github.com/portico-id/portico/internal/realm"
 )
@@ -47,38 +46,62 @@ var scopeOfClaim = func() map[string]string {
 var errClaims = errors.New("no claims request")
 
 // parseClaims reads the parameter. Members and claims that mean nothing here
-// are ignored, as the standard wants it; what cannot be read is refused.
+// are ignored, whatever they look like (OpenID Connect Core §5.5, §5.5.1); what
+// means something and cannot be read is refused.
 func parseClaims(raw string) (*claimsRequest, error) {
-	var sent struct {
-		Userinfo map[string]*claimRequest `json:"userinfo"`
-		IDToken  map[string]*claimRequest `json:"id_token"`
-	}
-	if !strings.HasPrefix(strings.TrimSpace(raw), "{") {
-		return nil, errClaims
-	}
-	if err := json.Unmarshal([]byte(raw), &sent); err != nil {
+	members, err := jsonMembers([]byte(raw))
+	if err != nil {
 		return nil, err
 	}
-	if len(sent.Userinfo)+len(sent.IDToken) > maxClaims {
-		return nil, errClaims
-	}
-	known := func(asked map[string]*claimRequest, also ...string) map[string]claimRequest {
-		kept := map[string]claimRequest{}
-		for name, how := range asked {
-			if _, ok := scopeOfClaim[name]; !ok && !slices.Contains(also, name) {
+	q, named := &claimsRequest{}, 0
+	for _, place := range []struct {
+		name string
+		into *map[string]claimRequest
+		also []string // beside those about the person
+	}{
+		{"userinfo", &q.Userinfo, []string{"sub"}},
+		{"id_token", &q.IDToken, []string{"sub", "acr", "auth_time"}},
+	} {
+		asked := map[string]json.RawMessage{}
+		if raw, ok := members[place.name]; ok && !isNull(raw) {
+			if asked, err = jsonMembers(raw); err != nil {
+				return nil, err
+			}
+		}
+		if named += len(asked); named > maxClaims {
+			return nil, errClaims
+		}
+		*place.into = map[string]claimRequest{}
+		for name, raw := range asked {
+			if _, ok := scopeOfClaim[name]; !ok && !slices.Contains(place.also, name) {
 				continue
 			}
-			if how == nil {
-				how = &claimRequest{}
+			how := claimRequest{}
+			if err := json.Unmarshal(raw, &how); err != nil {
+				return nil, err
 			}
-			kept[name] = *how
+			(*place.into)[name] = how
 		}
-		return kept
 	}
-	return &claimsRequest{
-		Userinfo: known(sent.Userinfo, "sub"), IDToken: known(sent.IDToken, "sub", "acr", "auth_time"),
-	}, nil
+	if acr, ok := q.IDToken["acr"]; ok && acr.Essential && !acr.onlyTexts() {
+		return nil, errClaims // a demand that is dropped would let any sign-in pass
+	}
+	return q, nil
 }
+
+// jsonMembers reads an object without looking into its members.
+func jsonMembers(raw []byte) (map[string]json.RawMessage, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &members); err != nil {
+		return nil, err
+	}
+	if members == nil {
+		return nil, errClaims // null
+	}
+	return members, nil
+}
+
+func isNull(raw json.RawMessage) bool { return string(raw) == "null" }
 
 // empty reports whether nothing was asked for.
 func (q *claimsRequest) empty() bool {
@@ -139,12 +162,32 @@ func (q claimRequest) texts() []string {
 	return out
 }
 
+// onlyTexts reports whether the values are what they have to be for acr: none
+// at all, or text.
+func (q claimRequest) onlyTexts() bool {
+	demanded := len(q.Values)
+	if len(q.Value) > 0 && !isNull(q.Value) {
+		demanded++
+	}
+	return len(q.texts()) == demanded
+}
+
+// aboutPerson reports whether claims are asked for that only the account knows.
+func aboutPerson(asked map[string]claimRequest) bool {
+	for name := range asked {
+		if scopeOfClaim[name] != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // accepts reports whether a claim has a value that was asked for. Asked for
 // with values it does not have, a claim is left out: the client has no use for
 // another one (OpenID Connect Core §5.5.1).
 func (q claimRequest) accepts(value any) bool {
 	wanted := q.Values
-	if len(q.Value) > 0 && string(q.Value) != "null" {
+	if len(q.Value) > 0 && !isNull(q.Value) {
 		wanted = append([]json.RawMessage{q.Value}, wanted...)
 	}
 	if len(wanted) == 0 {

@@ -34,33 +34,51 @@ func (c client) GetAudience() fosite.Arguments {
 	return append(fosite.Arguments{c.issuer}, c.Audiences...)
 }
 
+// credentials are what a request proves its client with.
+type credentials struct {
+	id, secret, method string
+	raw                string // the secret as it stands in an Authorization header; "": in no other spelling
+}
+
+// provenBy compares both spellings of the secret, always: which of them fits,
+// if any, and whether there is such a client at all, takes no other time.
+func (c credentials) provenBy(of *realm.Client) bool {
+	decoded, raw := of.CheckSecret(c.secret), of.CheckSecret(c.raw)
+	return decoded || raw
+}
+
 // presented reads the credentials of a request and tells the method used.
-func presented(req *http.Request, form url.Values) (id, secret, method string, err error) {
+func presented(req *http.Request, form url.Values) (credentials, error) {
 	_, inHeader := req.Header["Authorization"]
 	_, inBody := form["client_secret"]
-	id = form.Get("client_id")
+	id := form.Get("client_id")
 	switch {
 	case inHeader && inBody:
-		return "", "", "", refuse(errInvalidRequest, "The client authenticated in two ways.")
+		return credentials{}, refuse(errInvalidRequest, "The client authenticated in two ways.")
 	case inBody:
-		return id, form.Get("client_secret"), realm.AuthPost, nil
+		return credentials{id: id, secret: form.Get("client_secret"), method: realm.AuthPost}, nil
 	case !inHeader:
-		return id, "", realm.AuthNone, nil
+		return credentials{id: id, method: realm.AuthNone}, nil
 	}
-	// Both halves are urlencoded before they are joined (RFC 6749 §2.3.1).
 	user, password, ok := req.BasicAuth()
 	if !ok {
-		return "", "", "", errClient
+		return credentials{}, errClient
 	}
-	basicID, err1 := url.QueryUnescape(user)
-	basicSecret, err2 := url.QueryUnescape(password)
-	if err1 != nil || err2 != nil {
-		return "", "", "", errClient
+	// Both halves are urlencoded before they are joined (RFC 6749 §2.3.1). Many
+	// clients do not do that, and a plus or a percent sign in their secret would
+	// be taken for something else: so it counts as it stands, too. The names of
+	// our clients have neither.
+	c := credentials{id: user, method: realm.AuthBasic, raw: password}
+	if decoded, err := url.QueryUnescape(user); err == nil {
+		c.id = decoded
 	}
-	if id != "" && id != basicID {
-		return "", "", "", refuse(errInvalidRequest, "The client named itself in two ways.")
+	if decoded, err := url.QueryUnescape(password); err == nil {
+		c.secret = decoded
 	}
-	return basicID, basicSecret, realm.AuthBasic, nil
+	if id != "" && id != c.id {
+		return credentials{}, refuse(errInvalidRequest, "The client named itself in two ways.")
+	}
+	return c, nil
 }
 
 // clientStrategy is authenticateClient as fosite calls it.

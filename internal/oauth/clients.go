@@ -120,11 +120,11 @@ func (p *Provider) authenticateClient(ctx context.Context, u *unit, req *http.Re
 		}
 		return p.byAssertion(ctx, u, form)
 	}
-	id, secret, method, err := presented(req, form)
+	sent, err := presented(req, form)
 	if err != nil {
 		return nil, err
 	}
-	found, err := p.askingClient(ctx, u, id)
+	found, err := p.askingClient(ctx, u, sent.id)
 	known := err == nil
 	if err != nil && !errors.Is(err, errNoClient) {
 		return nil, err
@@ -132,14 +132,14 @@ func (p *Provider) authenticateClient(ctx context.Context, u *unit, req *http.Re
 	if !known {
 		found = nobody
 	}
-	if method == realm.AuthNone {
+	if sent.method == realm.AuthNone {
 		if known && found.Public() {
 			return found, nil
 		}
 		return nil, errClient
 	}
-	fits := found.CheckSecret(secret)
-	if !known || !fits || found.AuthMethod != method {
+	fits := sent.provenBy(found)
+	if !known || !fits || found.AuthMethod != sent.method {
 		return nil, errClient
 	}
 	return found, nil

@@ -87,11 +87,17 @@ func (p *Provider) metadata(r *realm.Realm) metadata {
 		},
 		ClaimTypes: []string{"normal"}, UILocales: r.Locales, IssuerInResponses: true,
 		PrivacyPolicy: r.Brand.PrivacyURL, ACRs: p.acrs,
-		PAR: r.URL(pathPAR), RequirePAR: r.OAuth.RequirePAR, Displays: displays, ClaimsParameter: true,
+		PAR: r.URL(pathPAR), RequirePAR: r.OAuth.RequirePAR, Displays: displaysOffered, ClaimsParameter: true,
 		RequestParameter: r.OAuth.Objects != realm.ObjectsRefused, RequestObjectAlgs: objectAlgs(r),
 		RequestURIParameter: byReference(r), RequireRequestURIs: byReference(r),
 	}
 }
+
+// displaysOffered are the values of display that are of use. "popup" is
+// accepted as well and not announced: our pages cut the tie to the window that
+// opened them (Cross-Origin-Opener-Policy), so a sign-in in a popup cannot report
+// back to it.
+var displaysOffered = []string{"page", "touch"}
 
 // idTokenAlgs lists the algorithms of ID tokens. "none" is for clients that
 // register themselves, so both have to be allowed.

@@ -79,6 +79,12 @@
 // browser that signs out here sees a page with the clients' frames
 // (frontchannel.go) before it goes on.
 //
+// Which clients a session was used for is noted with every grant and stays as
+// long as the session (session_clients): a kept session outlives its grants. A
+// session that has run into a limit is still there to be signed out of, by its
+// own browser: until then the tokens of its clients are alive. Signing out ends
+// all grants of the session, those with offline_access too.
+//
 // # Clients
 //
 // A client of the configuration is found without a query. One that registered
@@ -88,7 +94,9 @@
 // deletion at once. A client proves who it is by the one method it is
 // registered for. A signed assertion is spent in the batch that hands out what
 // it buys: a replay takes the whole batch with it. What a client publishes
-// (keys, sectors) is fetched through package outbound only.
+// (keys, sectors) is fetched through package outbound only. A registered client
+// that never gets tokens is removed after a while (unused.go), and what people
+// agreed to goes with its client.
 //
 // Every subject and every sid that leaves is made by subject.go: the identifier
 // of the account or the session, or for a pairwise client a pseudonym of its

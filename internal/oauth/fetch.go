@@ -16,9 +16,6 @@ import (
 )
 
 const (
-	// fetchesPerMinute is how often request objects of one client are fetched:
-	// anybody can send browsers here with its addresses.
-	fetchesPerMinute = 60
 	// An object whose hash stands in its address is kept for a while.
 	objectFreshFor = 10 * time.Minute
 	maxObjects     = 256 // of at most requestobject.MaxLength each
@@ -31,7 +28,7 @@ func (p *Provider) fetchObject(ctx context.Context, r *realm.Realm, c *realm.Cli
 	if raw, ok := p.objects.find(uri, now); ok {
 		return raw, nil
 	}
-	allowed, _, err := p.limits.Allow(ctx, "request_uri:"+r.Name+":"+c.ID, fetchesPerMinute, time.Minute)
+	allowed, _, err := p.limits.Allow(ctx, "request_uri:"+r.Name+":"+c.ID, r.OAuth.FetchesPerMinute, time.Minute)
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("count fetches of request objects: %w", err)

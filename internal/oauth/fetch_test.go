@@ -50,7 +50,7 @@ func TestBrowsersCannotMakeUsFetchAClientsObjectsWithoutEnd(t *testing.T) {
 			form := request(client, "scope=openid", "request_uri="+s.URL+path)
 			return w.answered(w.authorize(form), form).Get("error")
 		}
-		for i := range fetchesPerMinute {
+		for i := range w.r.OAuth.FetchesPerMinute {
 			if code := ask(id, "/object"); code != "" {
 				t.Fatalf("%d: %s", i, code)
 			}
@@ -60,7 +60,7 @@ func TestBrowsersCannotMakeUsFetchAClientsObjectsWithoutEnd(t *testing.T) {
 				t.Errorf("one too many: %q", code)
 			}
 		}
-		if n := s.calls.Load(); n != fetchesPerMinute {
+		if n := s.calls.Load(); n != int64(w.r.OAuth.FetchesPerMinute) {
 			t.Errorf("%d calls", n)
 		}
 		if code := ask(other, "/other"); code != "" {
@@ -70,7 +70,7 @@ func TestBrowsersCannotMakeUsFetchAClientsObjectsWithoutEnd(t *testing.T) {
 		if code := ask(id, "/object"); code != "" {
 			t.Errorf("a minute later: %s", code)
 		}
-	}, byAddress)
+	}, byAddress, func(p *realm.OAuthPolicy) { p.FetchesPerMinute = 7 })
 }
 
 func TestAnObjectWhoseHashStandsInItsAddressIsFetchedOnce(t *testing.T) {

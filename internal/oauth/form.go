@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"sort"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 )
@@ -50,7 +51,7 @@ func readBody(c *gin.Context) (url.Values, error) {
 		e.cause = err
 		return nil, e
 	}
-	form, err := url.ParseQuery(string(raw))
+	form, err := parseForm(string(raw))
 	if err != nil {
 		e := refuse(errInvalidRequest, "The body is not correctly encoded.")
 		e.cause = fmt.Errorf("parse body: %w", err)
@@ -58,6 +59,13 @@ func readBody(c *gin.Context) (url.Values, error) {
 	}
 	c.Request.PostForm, c.Request.Form = form, form
 	return form, nil
+}
+
+// parseForm reads urlencoded parameters, of a query or a body. A semicolon is a
+// character like any other (RFC 6749 Appendix B, WHATWG URL §5.1); the standard
+// library takes it for a separator of old and drops what it stands in.
+func parseForm(raw string) (url.Values, error) {
+	return url.ParseQuery(strings.ReplaceAll(raw, ";", "%3B"))
 }
 
 // duplicate returns the name of a parameter that was sent more than once

@@ -67,6 +67,9 @@ func (p *Provider) CleanUp(ctx context.Context) error {
 	if err := p.cleanUpLogouts(ctx); err != nil {
 		return err
 	}
+	if err := p.removeUnused(ctx); err != nil {
+		return fmt.Errorf("remove clients that nobody uses: %w", err)
+	}
 	if err := p.cleanUp(ctx, `DELETE FROM client_assertions WHERE (realm, client_id, jti_hash) IN (
 		SELECT realm, client_id, jti_hash FROM client_assertions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`); err != nil {
 		return fmt.Errorf("clean up client assertions: %w", err)

@@ -74,7 +74,19 @@ func (p *Provider) readLogout(ctx context.Context, r *realm.Realm, form url.Valu
 // have expired long ago (RP-Initiated Logout §4): a session and a grant outlive
 // their ID tokens. What is older than both says nothing about this browser.
 func hintAge(r *realm.Realm) time.Duration {
-	return max(r.Lifetimes.SessionAbsolute, r.Lifetimes.GrantAbsolute) + 24*time.Hour
+	return max(r.Lifetimes.SessionAbsolute, r.Lifetimes.KeptSession, r.Lifetimes.GrantAbsolute) + 24*time.Hour
+}
+
+// here is the session that a sign-out in this browser ends; nil when there is
+// none. awake says that it still signs somebody in. One that has run into a
+// limit does not, and is ended all the same: its person, or who sits there now,
+// says that it is over, and the tokens of its clients are alive until then.
+func (p *Provider) here(c *gin.Context) (s *session.Session, awake bool, err error) {
+	if s, err = p.sessions.Current(c); s != nil || err != nil {
+		return s, true, err
+	}
+	s, err = p.sessions.Idle(c)
+	return s, false, err
 }
 
 // trusted reports whether the hint proves that the client means the person who
@@ -89,7 +101,7 @@ func (p *Provider) trusted(r *realm.Realm, l logoutRequest, current *session.Ses
 // button, so that an image on another site signs nobody out.
 func (p *Provider) logoutGET(c *gin.Context) error {
 	r := realm.From(c.Request.Context())
-	form, err := url.ParseQuery(c.Request.URL.RawQuery)
+	form, err := parseForm(c.Request.URL.RawQuery)
 	if err != nil {
 		form = url.Values{}
 	}
@@ -97,16 +109,17 @@ func (p *Provider) logoutGET(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	current, err := p.sessions.Current(c)
-	if err != nil {
+	current, awake, err := p.here(c)
+	switch {
+	case err != nil:
 		return page(err)
-	}
-	if current == nil {
+	case current == nil:
 		p.leave(c, r, l)
 		return nil
-	}
-	if p.trusted(r, l, current) {
+	case p.trusted(r, l, current):
 		return p.signOut(c, r, l, current)
+	case !awake:
+		return p.renderLogout(c, l, logoutView{}, "")
 	}
 	return p.showLogout(c, r, l, current)
 }
@@ -133,7 +146,8 @@ func (p *Provider) logoutPOST(c *gin.Context) error {
 	return nil
 }
 
-// logoutView is oauth/logout.html.
+// logoutView is oauth/logout.html. About a session that is idle it says nothing:
+// who sees the page may be somebody else by now.
 type logoutView struct {
 	Email                   string
 	Apps                    []string // what the person is signed in to from here
@@ -142,11 +156,8 @@ type logoutView struct {
 
 func (p *Provider) showLogout(c *gin.Context, r *realm.Realm, l logoutRequest, current *session.Session) error {
 	ctx := c.Request.Context()
-	view, language := logoutView{Redirect: l.redirect, State: l.state}, ""
+	view, language := logoutView{}, ""
 	var used []string
-	if l.client != nil {
-		view.Client = l.client.ID
-	}
 	rows, err := p.db.Query(ctx, `
 		SELECT a.login_email, a.locale, g.client_id FROM accounts a
 		LEFT JOIN grants g ON g.account_id = a.id AND g.session_id = $1 AND g.revoked_at IS NULL AND g.expires_at > $2
@@ -178,6 +189,14 @@ func (p *Provider) showLogout(c *gin.Context, r *realm.Realm, l logoutRequest, c
 			view.Apps = append(view.Apps, clientName(app))
 		}
 	}
+	return p.renderLogout(c, l, view, language)
+}
+
+func (p *Provider) renderLogout(c *gin.Context, l logoutRequest, view logoutView, language string) error {
+	view.Redirect, view.State = l.redirect, l.state
+	if l.client != nil {
+		view.Client = l.client.ID
+	}
 	web.PreferLang(c, l.form.Get("ui_locales"), language)
 	if l.redirect != "" {
 		web.FormAction(c, originOf(l.redirect))
@@ -200,7 +219,7 @@ func (p *Provider) confirmLogout(c *gin.Context) error {
 		return err
 	}
 	l.asked = true
-	current, err := p.sessions.Current(c)
+	current, _, err := p.here(c)
 	if err != nil {
 		return page(err)
 	}

@@ -89,6 +89,7 @@ type Provider struct {
 	registered   *registrations
 	sealer       *secret.Sealer
 	successorKey []byte
+	pairwise     pairwiseKeys
 	fosite       *fosite.Fosite
 	revocation   fosite.RevocationHandler
 }

@@ -208,8 +208,9 @@ func (p *Provider) storeRegistration(ctx context.Context, r *realm.Realm, m *cli
 		now := p.db.Now(ctx)
 		answer.IssuedAt = now.Unix()
 		_, err := p.db.Exec(ctx, `
-			INSERT INTO registered_clients (realm, client_id, metadata, sector, secret_hash, access_hash, version, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $7)`,
+			INSERT INTO registered_clients (realm, client_id, metadata, sector, secret_hash, access_hash, version,
+				created_at, updated_at, unused_since)
+			VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $7, $7)`,
 			r.Name, answer.ID, string(stored), m.sector(), hash, access.Hash(), now)
 		if err != nil {
 			return fmt.Errorf("store registration: %w", err)
@@ -344,19 +345,47 @@ func (p *Provider) updateRegistration(ctx context.Context, r *realm.Realm, row *
 			UPDATE registered_clients SET metadata = $1, sector = $2, secret_hash = $3, updated_at = $4, version = version + 1
 			WHERE realm = $5 AND client_id = $6 AND version = $7`,
 			string(stored), m.sector(), hash, p.db.Now(ctx), r.Name, row.id, row.version)
-		if err := database.ExactlyOne(rows, err, errRegistrationToken()); err != nil {
+		if err := database.ExactlyOne(rows, err, errChangedMeanwhile); errors.Is(err, errChangedMeanwhile) {
+			return p.whyUnchanged(ctx, r, row.id)
+		} else if err != nil {
 			return fmt.Errorf("change registration: %w", err)
 		}
 		// People agreed to the client as it was.
-		if _, err := p.db.Exec(ctx, `DELETE FROM consents WHERE realm = $1 AND client_id = $2`, r.Name, row.id); err != nil {
-			return fmt.Errorf("forget consents: %w", err)
+		if err := p.forgetConsents(ctx, r.Name, row.id); err != nil {
+			return err
 		}
 		return p.audit.Record(ctx, registrationEvent(r, row.id, "client.changed", ip))
 	})
 }
 
-// endRegistration deletes the client (RFC 7592 §2.3). From then on nothing of
-// what it holds works: see liveGrant and readAccess.
+// errChangedMeanwhile is the answer to a change that another one overtook: the
+// client still exists, and its token is right.
+var errChangedMeanwhile = &protocolError{Code: "conflict", Status: http.StatusConflict,
+	Description: "The registration was changed by another request meanwhile. Read it, and send the change again."}
+
+// whyUnchanged tells a registration that was changed since it was read from one
+// that is gone.
+func (p *Provider) whyUnchanged(ctx context.Context, r *realm.Realm, id string) error {
+	switch _, err := p.registered.read(ctx, r, id); {
+	case errors.Is(err, errNoClient):
+		return errRegistrationToken()
+	case err != nil:
+		return err
+	}
+	return errChangedMeanwhile
+}
+
+// forgetConsents joins the caller's transaction.
+func (p *Provider) forgetConsents(ctx context.Context, realmName, id string) error {
+	if _, err := p.db.Exec(ctx, `DELETE FROM consents WHERE realm = $1 AND client_id = $2`, realmName, id); err != nil {
+		return fmt.Errorf("forget consents: %w", err)
+	}
+	return nil
+}
+
+// endRegistration deletes the client (RFC 7592 §2.3) and what people agreed to
+// for it. From then on nothing of what it holds works: see liveGrant and
+// readAccess.
 func (p *Provider) endRegistration(c *gin.Context) error {
 	ctx, r := c.Request.Context(), realm.From(c.Request.Context())
 	row, _, err := p.ownRegistration(c, r)
@@ -365,6 +394,9 @@ func (p *Provider) endRegistration(c *gin.Context) error {
 			rows, err := p.db.Exec(ctx, `DELETE FROM registered_clients WHERE realm = $1 AND client_id = $2`, r.Name, row.id)
 			if err := database.ExactlyOne(rows, err, errRegistrationToken()); err != nil {
 				return fmt.Errorf("delete registration: %w", err)
+			}
+			if err := p.forgetConsents(ctx, r.Name, row.id); err != nil {
+				return err
 			}
 			return p.audit.Record(ctx, registrationEvent(r, row.id, "client.deleted", web.ClientIP(c).String()))
 		})
@@ -384,9 +416,9 @@ func (s *registrations) read(ctx context.Context, r *realm.Realm, id string) (*r
 	row := registration{id: id, metadata: &clientMetadata{}}
 	var stored string
 	err := s.db.QueryRow(ctx, `
-		SELECT metadata, sector, secret_hash, access_hash, version, created_at FROM registered_clients
+		SELECT metadata, sector, secret_hash, access_hash, version, created_at, unused_since IS NOT NULL FROM registered_clients
 		WHERE realm = $1 AND client_id = $2`, r.Name, id).
-		Scan(&stored, &row.sector, &row.secretHash, &row.accessHash, &row.version, &row.createdAt)
+		Scan(&stored, &row.sector, &row.secretHash, &row.accessHash, &row.version, &row.createdAt, &row.unused)
 	if errors.Is(err, database.ErrNoRows) {
 		return nil, errNoClient
 	}

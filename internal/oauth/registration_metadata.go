@@ -435,7 +435,7 @@ func (row *registration) client(r *realm.Realm) *realm.Client {
 		BackchannelLogoutURI: m.BackchannelURI, BackchannelSessionRequired: m.BackchannelSession,
 		FrontchannelLogoutURI: m.FrontchannelURI, FrontchannelSessionRequired: m.FrontchannelSession,
 		DefaultMaxAge: m.DefaultMaxAge, DefaultACRs: m.DefaultACRs, RequireAuthTime: m.RequireAuthTime,
-		Registered: true, Version: row.version,
+		Registered: true, Version: row.version, Unused: row.unused,
 	}
 	if m.JWKS != nil {
 		c.JWKS = *m.JWKS
@@ -461,4 +461,5 @@ type registration struct {
 	accessHash []byte
 	version    int64
 	createdAt  time.Time
+	unused     bool // it had no tokens yet
 }

@@ -16,18 +16,34 @@ import (
 )
 
 // addSessionState tells the client what its frame compares later (OpenID
-// Connect Session Management §2), in realms that have session management. A
-// database that does not answer costs the client that, and nothing else.
+// Connect Session Management §2), in realms that have session management: with
+// errors too, so that somebody who is signed out is heard to sign in. A database
+// that does not answer costs the client that, and nothing else.
 func (p *Provider) addSessionState(c *gin.Context, r *realm.Realm, a *authorization, parameters url.Values) {
-	if !r.OAuth.SessionManagement {
+	if !r.OAuth.SessionManagement || embedded(c, r) {
 		return
 	}
 	state, err := p.sessions.BrowserState(c, r)
-	if err != nil || state == "" || parameters.Has("error") {
+	if err != nil || state == "" && !parameters.Has("error") {
 		return
 	}
 	salt := secret.NewToken().Reveal()[:22]
 	parameters.Set("session_state", sessionState(a.client.ID, originOf(a.redirectURI), state, salt))
+}
+
+// embedded reports whether a browser keeps the session's cookie back from this
+// request: a form of another site, or a frame in one. Then nothing is known about
+// the session. The cookie for scripts does come along, and if it were made to say
+// that nobody is signed in, any site could have all clients hear of a sign-out.
+func embedded(c *gin.Context, r *realm.Realm) bool {
+	if _, err := c.Request.Cookie(r.CookieName("")); err == nil {
+		return false
+	}
+	if c.Request.Method != http.MethodGet {
+		return true
+	}
+	to := c.GetHeader("Sec-Fetch-Dest")
+	return c.GetHeader("Sec-Fetch-Site") == "cross-site" && to != "" && to != "document"
 }
 
 // sessionState is the value of session_state. templates/static/session.js makes

@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -55,8 +56,72 @@ func TestSessionStateFollowsTheSession(t *testing.T) {
 		w.answered(w.authorize(form), form)
 		w.signOutQuietly()
 		none := request("portal", "prompt=none")
-		if q := w.answered(w.authorize(none), none); q.Get("error") != errLoginRequired || q.Has("session_state") || w.Cookie("state") != "" {
+		if q := w.answered(w.authorize(none), none); q.Get("error") != errLoginRequired || !ofNobody(q) || w.Cookie("state") != "" {
 			t.Errorf("%v, cookie %q", q, w.Cookie("state"))
+		}
+		if q := w.answered(w.authorize(none), none); q.Get("error") != errLoginRequired || !ofNobody(q) {
+			t.Errorf("with nobody signed in from the start: %v", q)
+		}
+	})
+}
+
+// ofNobody reports whether the session_state of an answer is that of a browser
+// in which nobody is signed in.
+func ofNobody(q url.Values) bool {
+	_, salt, ok := strings.Cut(q.Get("session_state"), ".")
+	return ok && salt != "" && q.Get("session_state") == sessionState("portal", "https://rp.example.test", "", salt)
+}
+
+func TestAnErrorTellsTheStateOfTheSessionToo(t *testing.T) {
+	eachManaged(t, func(t *testing.T, w *world) {
+		w.signIn(w.account)
+		w.answered(w.authorize(request("portal")), request("portal"))
+		state := w.Cookie("state")
+		for what, form := range map[string]url.Values{"a prompt nobody knows": request("portal", "prompt=tea"), "a sign-in that is too old": request("portal", "prompt=none", "max_age=0")} {
+			q := w.answered(w.authorize(form), form)
+			_, salt, _ := strings.Cut(q.Get("session_state"), ".")
+			if !q.Has("error") || q.Get("session_state") != sessionState("portal", "https://rp.example.test", state, salt) || w.Cookie("state") != state {
+				t.Errorf("%s: %v, cookie %q", what, q, w.Cookie("state"))
+			}
+		}
+	})
+}
+
+// Frames and forms of other sites come without the session's cookie and with the
+// one for scripts.
+func TestAnotherSiteCannotHaveClientsHearOfASignOut(t *testing.T) {
+	eachManaged(t, func(t *testing.T, w *world) {
+		w.signIn(w.account)
+		form := request("portal", "prompt=none")
+		w.answered(w.authorize(form), form)
+		state := w.Cookie("state")
+		if state == "" {
+			t.Fatal("no state")
+		}
+		scripts := (&http.Cookie{Name: w.r.CookieName("state"), Value: state}).String()
+		for what, c := range map[string]struct {
+			method string
+			header http.Header
+			body   url.Values
+		}{
+			"a frame":               {http.MethodGet, http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Dest": {"iframe"}, "Sec-Fetch-Mode": {"navigate"}}, form},
+			"a form":                {http.MethodPost, http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Dest": {"document"}, "Content-Type": {contentTypeForm}}, request("portal", "prompt=tea")},
+			"an old browser's form": {http.MethodPost, http.Header{"Content-Type": {contentTypeForm}}, request("portal", "prompt=tea")},
+		} {
+			c.header.Set("Cookie", scripts)
+			target, body := "/oauth/authorize", c.body.Encode()
+			if c.method == http.MethodGet {
+				target, body = target+"?"+body, ""
+			}
+			page := w.do(t.Context(), c.method, target, c.header, body)
+			at, err := url.Parse(page.Header.Get("Location"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			q := at.Query()
+			if !q.Has("error") || q.Has("session_state") || strings.Contains(strings.Join(page.Header.Values("Set-Cookie"), " "), w.r.CookieName("state")) {
+				t.Errorf("%s: %v, cookies %q", what, q, page.Header.Values("Set-Cookie"))
+			}
 		}
 	})
 }

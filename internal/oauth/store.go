@@ -205,7 +205,7 @@ func (p *Provider) findGrant(ctx context.Context, r *realm.Realm, id uuid.UUID) 
 
 // readWho reads the account of a sign-in, if its ID token is to tell about it.
 func (p *Provider) readWho(ctx context.Context, r *realm.Realm, s *signIn) error {
-	if !s.alone && len(s.grant.Claims.forIDToken()) == 0 {
+	if !s.alone && !aboutPerson(s.grant.Claims.forIDToken()) {
 		return nil
 	}
 	var who accountScan

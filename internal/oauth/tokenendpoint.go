@@ -153,6 +153,9 @@ func (u *unit) grantAlone(request *fosite.AccessRequest) error {
 		request.GrantedAudience = request.RequestedAudience // fosite compared them with the client's
 	}
 	request.Session = &signIn{subject: u.client.ID}
+	if u.client.Unused {
+		u.writes = append(u.writes, clientUsed(u.realm.Name, u.client.ID))
+	}
 	return nil
 }
 

@@ -104,6 +104,22 @@ func insertGrant(realmName string, now time.Time, g *grant, client *realm.Client
 	return w, nil
 }
 
+// sessionUsed notes for which client a session was used: whom to tell when it
+// ends. It stands after the grant, which it builds on.
+func sessionUsed(realmName string, g *grant) write {
+	return write{`
+		INSERT INTO session_clients (session_id, realm, client_id)
+		SELECT session_id, realm, client_id FROM grants WHERE id = $1 AND realm = $2
+		ON CONFLICT (session_id, realm, client_id) DO NOTHING`, []any{g.ID, realmName}, nil}
+}
+
+// clientUsed notes that a client that registered itself got tokens, once.
+func clientUsed(realmName, id string) write {
+	return write{`
+		UPDATE registered_clients SET unused_since = NULL WHERE realm = $1 AND client_id = $2 AND unused_since IS NOT NULL`,
+		[]any{realmName, id}, nil}
+}
+
 // insertCode fails on its foreign key when the grant was not stored, and takes
 // the whole batch with it.
 func insertCode(now, expires time.Time, hash []byte, grantID uuid.UUID, d codeData) (write, error) {

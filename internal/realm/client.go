@@ -78,6 +78,7 @@ type Client struct {
 	// the changes of their registration, from 1.
 	Registered bool
 	Version    int64
+	Unused     bool // it registered itself and had no tokens yet
 }
 
 // HashSecret is how a client's secret is stored: SHA-256. The secret has 256

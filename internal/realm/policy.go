@@ -54,6 +54,7 @@ type RecoveryPolicy struct {
 	EmailChangesPerDay        int           // changes of the login email in 24 h that a person asks for, and staff for them; letters to one address
 	FreezesPerNetworkPerHour  int           // accounts that one network freezes with the links of notices
 	QuestionChangesPerHour    int           // tries of one account to choose another security question
+	ChoicesPerHour            int           // passwords and questions of one account that are chosen behind a link; each costs hashes
 	RecentEmailChange         time.Duration // a link sent so soon after a change of the address raises an alarm
 	RequestsPerNetworkPerHour int           // requests of one IPv4 address or IPv6 /64 that lead to mail
 	RealmRequestsPerHour      int           // requests of the whole realm that lead to mail
@@ -71,6 +72,7 @@ type SignInPolicy struct {
 	ForgetStreak        time.Duration // the same for ten failures in a row and more
 	NewDevicesPerDay    int           // browsers that become known to an account in 24 h
 	KnownDevice         time.Duration // how long a browser that is not used stays known
+	TurnedAwayRecorded  int           // tries in an hour, at one account or from one network, that the trail keeps although nothing was verified
 	InteractionsPerHour int           // authorization requests of one network that are kept until their person signs in
 }
 
@@ -79,7 +81,8 @@ type StaffPolicy struct {
 	LooksPerMinute int // searches, and single things looked at
 	ChangesPerHour int
 
-	InvitationsPerDay int // of a practice in 24 h, by all of its staff
+	InvitationsPerDay  int // of a practice in 24 h, by all of its staff
+	EmailChangesPerDay int // tries of one person in 24 h to give guardians another login email
 }
 
 // Who has to have a second factor.
@@ -133,6 +136,9 @@ type OAuthPolicy struct {
 	RequirePAR    bool           // every request has to be pushed first (RFC 9126 §5)
 	Objects       RequestObjects // which request objects are read (RFC 9101)
 	RequestURIs   bool           // a relaxation: request objects are fetched from addresses a client registered
+	// FetchesPerMinute is how often request objects of one client are fetched:
+	// anybody can send browsers here with its addresses.
+	FetchesPerMinute int
 }
 
 // RequestObjects says which request objects a realm reads.
@@ -198,6 +204,8 @@ type RegistrationPolicy struct {
 	PerNetworkPerHour    int      // registrations of one IPv4 address or IPv6 /64
 	PerRealmPerHour      int
 	ChangesPerClientHour int // reads, updates and deletions of one registration
+	// UnusedFor is how long a client stays that registered itself and gets no tokens.
+	UnusedFor time.Duration
 	// TrustRedirects sends errors straight to the addresses of clients that
 	// anybody registered. A relaxation, for conformance runs: the realm becomes an
 	// open redirector (RFC 9700 §4.11.2).
@@ -286,6 +294,7 @@ func Defaults(kind Kind) Policies {
 			EmailChangesPerDay:        5,
 			FreezesPerNetworkPerHour:  20,
 			QuestionChangesPerHour:    20,
+			ChoicesPerHour:            60,
 			RecentEmailChange:         7 * 24 * time.Hour,
 			RequestsPerNetworkPerHour: 20,
 			RealmRequestsPerHour:      2000,
@@ -301,9 +310,10 @@ func Defaults(kind Kind) Policies {
 			ForgetStreak:        180 * 24 * time.Hour,
 			NewDevicesPerDay:    5,
 			KnownDevice:         365 * 24 * time.Hour,
+			TurnedAwayRecorded:  20,
 			InteractionsPerHour: 2000,
 		},
-		Staff: StaffPolicy{LooksPerMinute: 240, ChangesPerHour: 120, InvitationsPerDay: 100},
+		Staff: StaffPolicy{LooksPerMinute: 240, ChangesPerHour: 120, InvitationsPerDay: 100, EmailChangesPerDay: 30},
 		Factors: SecondFactorPolicy{
 			Grace:             14 * 24 * time.Hour,
 			TriesPerSignIn:    5,
@@ -314,13 +324,14 @@ func Defaults(kind Kind) Policies {
 			GrantTypes: []string{GrantCode, GrantRefresh, GrantClientCredentials},
 			Scopes: []string{ScopeOpenID, ScopeProfile, ScopeEmail, ScopeAddress,
 				ScopePhone, ScopeOfflineAccess},
-			ScopeAudiences: map[string]string{},
-			AccessTokenAlg: ES256,
-			IDTokenAlg:     RS256,
-			RefreshGrace:   10 * time.Second,
-			ClockSkew:      10 * time.Second,
-			Registration:   RegistrationPolicy{PerNetworkPerHour: 20, PerRealmPerHour: 500, ChangesPerClientHour: 200},
-			ResponseTypes:  []string{ResponseCode},
+			ScopeAudiences:   map[string]string{},
+			AccessTokenAlg:   ES256,
+			IDTokenAlg:       RS256,
+			RefreshGrace:     10 * time.Second,
+			ClockSkew:        10 * time.Second,
+			Registration:     RegistrationPolicy{PerNetworkPerHour: 20, PerRealmPerHour: 500, ChangesPerClientHour: 200, UnusedFor: 30 * 24 * time.Hour},
+			ResponseTypes:    []string{ResponseCode},
+			FetchesPerMinute: 60,
 		},
 	}
 	if kind == Patient {

@@ -52,7 +52,7 @@ func (s *suite) refuses(t *testing.T, what string, q url.Values, o outcome, code
 	t.Helper()
 	if want := modeOf(q.Get("response_type"), q.Get("response_mode")); o.mode != want || o.get("error") != code ||
 		o.get("iss") != s.issuer("conformance") || o.get("state") != q.Get("state") || o.to != q.Get("redirect_uri") ||
-		o.values.Has("code") || o.values.Has("id_token") || o.values.Has("access_token") || o.values.Has("session_state") {
+		o.values.Has("code") || o.values.Has("id_token") || o.values.Has("access_token") || !o.values.Has("session_state") {
 		t.Errorf("%s: %s to %q, want %s by %s: %v", what, o.mode, o.to, code, want, o.values)
 	}
 }
@@ -160,6 +160,20 @@ func TestProtocolEveryResponseTypeTakesWhatCoreOffers(t *testing.T) {
 						}
 					}
 				}},
+				{"claims with their values, and with others", []string{"scope", "openid", "claims", `{"userinfo":{"name":{"value":"Robin Avery"},"nickname":{"value":"Sam"}},` +
+					`"id_token":{"email":{"values":["x@example.test","` + robinEmail + `"]},"given_name":{"essential":true,"value":"Sam"},"sub":{"value":"` + own["sub"].(string) + `"}}}`}, func(t *testing.T, got received) {
+					for _, access := range got.access {
+						if r := s.userinfo(t, access); r.get("name") != "Robin Avery" || r.json["nickname"] != nil {
+							t.Errorf("userinfo %s", r.body)
+						}
+					}
+					for _, id := range got.ids {
+						if id["email"] != robinEmail || id["given_name"] != nil || id["sub"] != own["sub"] {
+							t.Errorf("email %v, given_name %v", id["email"], id["given_name"])
+						}
+					}
+				}},
+				{"a small page", []string{"display", "popup", "ui_locales", "es", "claims_locales", "es en"}, nil},
 				{"all scopes", []string{"scope", everyScope}, func(t *testing.T, got received) {
 					for _, access := range got.access {
 						if r := s.userinfo(t, access); r.get("name") != "Robin Avery" || r.json["address"] == nil || r.json["phone_number"] == nil {

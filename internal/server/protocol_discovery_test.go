@@ -3,7 +3,9 @@ package server_test
 import (
 	_ "embed"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -15,15 +17,61 @@ import (
 //go:embed testdata/metadata_names.txt
 var metadataNames string
 
-// registeredMetadata are the names of the IANA registry; another one is a
-// warning in every plan.
-func registeredMetadata() (names []string) {
+// metadataName is what stands in the list about one name.
+type metadataName struct {
+	kind        string // uri, list, bool, text, object, any
+	iana, suite bool
+}
+
+// knownMetadata are the names that a document may have. One that the
+// conformance suite does not know is a warning in every plan.
+func knownMetadata(t testing.TB) map[string]metadataName {
+	t.Helper()
+	known := map[string]metadataName{}
 	for line := range strings.Lines(metadataNames) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-			names = append(names, line)
+		fields := strings.Fields(line)
+		if len(fields) == 0 || fields[0] == "#" {
+			continue
 		}
+		known[fields[0]] = metadataName{fields[1], slices.Contains(fields[2:], "iana"), slices.Contains(fields[2:], "suite")}
 	}
-	return names
+	if len(known) < 100 {
+		t.Fatalf("only %d names are known", len(known))
+	}
+	return known
+}
+
+// unregistered are names that we say although the registry lacks them, and why.
+var unregistered = map[string]string{
+	"frontchannel_logout_session_supported": "OpenID Connect Front-Channel Logout 1.0 §3 defines it, and the plan for it asks for it",
+	"prompt_values_supported":               "Initiating User Registration via OpenID Connect 1.0 §4 defines it",
+}
+
+// wrongMetadata says what is wrong with one member of a document, or nothing.
+func wrongMetadata(known map[string]metadataName, name string, value any) string {
+	n, ok := known[name]
+	switch {
+	case !ok || !n.suite:
+		return "the conformance suite does not know the name"
+	case !n.iana && unregistered[name] == "":
+		return "the name is not registered"
+	}
+	good := n.kind == "any"
+	switch v := value.(type) {
+	case string:
+		u, err := url.Parse(v)
+		good = n.kind == "text" || n.kind == "uri" && err == nil && u.IsAbs() && u.Host != ""
+	case bool:
+		good = n.kind == "bool"
+	case map[string]any:
+		good = n.kind == "object"
+	case []any: // RFC 8414 §3.2: empty ones are left out
+		good = n.kind == "list" && len(v) > 0 && !slices.ContainsFunc(v, func(one any) bool { s, ok := one.(string); return !ok || s == "" })
+	}
+	if !good {
+		return fmt.Sprintf("%v is no %s", value, n.kind)
+	}
+	return ""
 }
 
 func TestProtocolDiscoveryIsCompleteAndCacheable(t *testing.T) {
@@ -55,13 +103,10 @@ func TestProtocolDiscoveryIsCompleteAndCacheable(t *testing.T) {
 		if err := json.Unmarshal([]byte(first), &m); err != nil {
 			t.Fatal(err)
 		}
-		registered := registeredMetadata()
-		if len(registered) < 70 {
-			t.Fatalf("only %d names are registered", len(registered))
-		}
+		known := knownMetadata(t)
 		for name, value := range m {
-			if !slices.Contains(registered, name) {
-				t.Errorf("%s is no registered name", name)
+			if wrong := wrongMetadata(known, name, value); wrong != "" {
+				t.Errorf("%s: %s", name, wrong)
 			}
 			if address, ok := value.(string); ok && name != "issuer" && name != "op_policy_uri" && !strings.HasPrefix(address, issuer+"/") {
 				t.Errorf("%s = %s", name, address)
@@ -127,6 +172,12 @@ func texts(v any) (out []string) {
 func TestProtocolAStrictRealmAdvertisesNoRelaxation(t *testing.T) {
 	protocol(t, func(t *testing.T, s *suite) {
 		m := s.mustCall(t, http.MethodGet, s.issuer("strict")+"/.well-known/openid-configuration", nil, "").json
+		known := knownMetadata(t)
+		for name, value := range m {
+			if wrong := wrongMetadata(known, name, value); wrong != "" {
+				t.Errorf("%s: %s", name, wrong)
+			}
+		}
 		for _, name := range []string{"registration_endpoint", "check_session_iframe"} {
 			if m[name] != nil {
 				t.Errorf("%s = %v", name, m[name])

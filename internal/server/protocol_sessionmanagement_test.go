@@ -56,10 +56,21 @@ func TestProtocolAFrameSeesThatTheSessionChanged(t *testing.T) {
 				t.Errorf("%s: the state changed, the session did not", kind)
 			}
 		}
-		if o := s.ask(b, s.request("conformance-2", "prompt", "none", "claims", "{")); o.get("error") == "" || o.values.Has("session_state") {
-			t.Error("session_state in an error")
+		is := func(what string, o outcome, cookie string) {
+			t.Helper()
+			hash, salt, ok := strings.Cut(o.get("session_state"), ".")
+			sum := sha256.Sum256([]byte("conformance-2 https://localhost.emobix.co.uk:8443 " + cookie + " " + salt))
+			if o.get("error") == "" || !ok || salt == "" || hash != base64.RawURLEncoding.EncodeToString(sum[:]) || strings.Contains(o.get("session_state"), " ") {
+				t.Errorf("%s: %v", what, o.values)
+			}
+		}
+		// An error tells the state as well (§2), also that nobody is signed in.
+		for _, mode := range []string{"", "fragment", "form_post"} {
+			is("an error by "+mode, s.ask(b, s.request("conformance-2", "prompt", "none", "claims", "{", "response_mode", mode)), first)
+			is("nobody, by "+mode, s.ask(s.browser(t), s.request("conformance-2", "prompt", "none", "response_mode", mode)), "")
 		}
 		b.send(b.open(s.leave()))
+		is("signed out", s.ask(b, s.request("conformance-2", "prompt", "none")), "")
 		if gone := b.cookie("conformance", "state"); gone == first {
 			t.Error("the state is the same after signing out")
 		}

@@ -1,6 +1,7 @@
 // What stands behind check_session_iframe (OpenID Connect Session Management
 // §3.2): a client's page sends "client_id session_state" and hears whether the
-// session in this browser is still the one it signed in with.
+// session in this browser is still the one it signed in with, or whether still
+// nobody is signed in.
 "use strict";
 (() => {
   const name = document.currentScript.dataset.cookie + "=";
@@ -19,7 +20,7 @@
     const now = state();
     const text = [message.slice(0, space), origin, now, salt].join(" ");
     const sum = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-    return now !== "" && base64url(new Uint8Array(sum)) + "." + salt === sent ? "unchanged" : "changed";
+    return base64url(new Uint8Array(sum)) + "." + salt === sent ? "unchanged" : "changed";
   };
   addEventListener("message", async (event) => {
     if (typeof event.data !== "string" || event.origin === "null" || event.source === window || !event.source) return;

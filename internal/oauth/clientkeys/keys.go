@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,6 +36,8 @@ const (
 	refetchWindow = time.Minute
 	// maxSets bounds the sets that are remembered.
 	maxSets = 4096
+	// maxWritten bounds those that clients wrote out: parsed again, they cost little.
+	maxWritten = 1024
 )
 
 var (
@@ -58,8 +61,9 @@ type Keys struct {
 	fetch Fetcher
 	now   func() time.Time
 
-	mu   sync.Mutex
-	sets map[source]*remote
+	mu      sync.Mutex
+	sets    map[source]*remote
+	written map[[sha256.Size]byte][]jose.JSONWebKey // sets that clients wrote out, by the hash of what they wrote
 }
 
 // source is where a set comes from. A stranger that names the address of
@@ -84,7 +88,7 @@ type remote struct {
 
 // New makes Keys that fetch with f.
 func New(f Fetcher) *Keys {
-	return &Keys{fetch: f, now: time.Now, sets: map[source]*remote{}}
+	return &Keys{fetch: f, now: time.Now, sets: map[source]*remote{}, written: map[[sha256.Size]byte][]jose.JSONWebKey{}}
 }
 
 // Signed is a signature that has been parsed and not been verified: nothing it
@@ -142,7 +146,7 @@ func (k *Keys) Verify(ctx context.Context, c *realm.Client, s *Signed) error {
 func (k *Keys) Set(ctx context.Context, c *realm.Client, kid string, ask bool) ([]jose.JSONWebKey, error) {
 	switch {
 	case len(c.JWKS) > 0:
-		return ParseSet(c.JWKS)
+		return k.parsed(c.JWKS)
 	case c.JWKSURI == "":
 		return nil, fmt.Errorf("%w: none registered", ErrKeys)
 	}
@@ -161,6 +165,30 @@ func (k *Keys) Set(ctx context.Context, c *realm.Client, kid string, ask bool) (
 	if len(set) == 0 {
 		return nil, fmt.Errorf("%w: not known yet", ErrKeys)
 	}
+	return set, nil
+}
+
+// parsed is ParseSet of a set that a client wrote out, remembered: by what
+// stands in it, so that nothing that was replaced can be found, whichever
+// replica or configuration replaced it.
+func (k *Keys) parsed(raw []byte) ([]jose.JSONWebKey, error) {
+	of := sha256.Sum256(raw)
+	k.mu.Lock()
+	set, ok := k.written[of]
+	k.mu.Unlock()
+	if ok {
+		return set, nil
+	}
+	set, err := ParseSet(raw)
+	if err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.written) >= maxWritten {
+		clear(k.written)
+	}
+	k.written[of] = set
 	return set, nil
 }
 

@@ -35,7 +35,7 @@ func (a *address) Document(context.Context, string, bool) ([]byte, error) {
 	return a.body, nil
 }
 
-func set(t *testing.T, kids ...string) []byte {
+func set(t testing.TB, kids ...string) []byte {
 	t.Helper()
 	var s jose.JSONWebKeySet
 	for _, kid := range kids {
