@@ -11,6 +11,9 @@
 // Routes: those of patientportal, practiceportal and mailbox, each on a port of
 // its own.
 //
+// Portals and mailbox answer to names of this machine only, so that a page whose
+// name was made to lead here reads nothing (DNS rebinding).
+//
 // Promises: with a folder (-data) everything is kept, the mailbox's mails
 // included; without one, nothing is left behind. A port that is taken is named
 // with the flag that changes it, before anything has been written.

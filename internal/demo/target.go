@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"time"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
@@ -12,6 +13,7 @@ import (
 	"github.com/portico-id/portico/internal/account"
 	"github.com/portico-id/portico/internal/database"
 	"github.com/portico-id/portico/internal/demo/seed"
+	"github.com/portico-id/portico/internal/password"
 	"github.com/portico-id/portico/internal/practice"
 	"github.com/portico-id/portico/internal/realm"
 )
@@ -54,13 +56,30 @@ func (t *target) Accounts(ctx context.Context, list []seed.Account) error {
 	g.SetLimit(max(4, runtime.NumCPU()))
 	for _, a := range list {
 		g.Go(func() error {
-			if err := t.account(ctx, a); err != nil {
+			err := patiently(ctx, func() error { return t.account(ctx, a) })
+			if err != nil {
 				return fmt.Errorf("%s of the realm %s: %w", a.Email, a.Realm, err)
 			}
 			return nil
 		})
 	}
 	return g.Wait()
+}
+
+// patiently tries again when a hash was turned away: people at a sign-in page
+// are told to come back, a slow or busy machine just takes longer to be ready.
+func patiently(ctx context.Context, do func() error) error {
+	for {
+		err := do()
+		if !errors.Is(err, password.ErrBusy) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(err, ctx.Err())
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
 }
 
 // account makes an account that is not there yet. Whatever became of one that

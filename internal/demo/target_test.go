@@ -2,6 +2,9 @@ package demo
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/portico-id/portico/config"
@@ -85,4 +88,26 @@ func TestSeedingTwiceChangesNothing(t *testing.T) {
 			t.Errorf("permissions %v %v", perms, err)
 		}
 	})
+}
+
+func TestABusyMachineIsWaitedFor(t *testing.T) {
+	tries := 0
+	busy := func() error {
+		if tries++; tries < 3 {
+			return fmt.Errorf("hash answer: %w", password.ErrBusy)
+		}
+		return nil
+	}
+	if err := patiently(t.Context(), busy); err != nil || tries != 3 {
+		t.Errorf("%d tries: %v", tries, err)
+	}
+	other := errors.New("something else")
+	if err := patiently(t.Context(), func() error { tries++; return other }); err != other || tries != 4 {
+		t.Errorf("%d tries: %v", tries, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := patiently(ctx, func() error { return password.ErrBusy }); !errors.Is(err, context.Canceled) {
+		t.Errorf("stopped: %v", err)
+	}
 }

@@ -6,5 +6,5 @@
 // Journeys: Sign in; Settings → My Account → Change password; Sign out.
 //
 // Routes: GET / · /settings · /settings/account · /signin · /callback ·
-// /signed-out, POST /signout.
+// /signed-out, POST /signin · /signout.
 package patientportal

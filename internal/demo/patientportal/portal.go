@@ -71,7 +71,9 @@ func New(c Config) (*Portal, error) {
 			return nil, err
 		}
 	}
-	p.http = look.Headers(http.NewCrossOriginProtection().Handler(p.mount()), origin.Scheme+"://"+origin.Host)
+	guard := http.NewCrossOriginProtection()
+	guard.AddInsecureBypassPattern("POST /signin") // starts a sign-in, as a link does
+	p.http = look.Headers(guard.Handler(p.mount()), origin.Scheme+"://"+origin.Host)
 	return p, nil
 }
 
@@ -83,6 +85,7 @@ func (p *Portal) mount() http.Handler {
 	mux.HandleFunc("GET /settings", p.handle(p.signedIn(p.settings)))
 	mux.HandleFunc("GET /settings/account", p.handle(p.signedIn(p.account)))
 	mux.HandleFunc("GET /signin", p.handle(p.signIn))
+	mux.HandleFunc("POST /signin", p.handle(p.signInPosted))
 	mux.HandleFunc("GET /callback", p.handle(p.callback))
 	mux.HandleFunc("POST /signout", p.handle(p.signOut))
 	mux.HandleFunc("GET /signed-out", p.handle(p.signedOut))
@@ -185,18 +188,26 @@ func (p *Portal) account(v *visit) error {
 }
 
 func (p *Portal) signIn(v *visit) error {
-	q := v.r.URL.Query()
-	// Started by the provider (OpenID Connect Core 1.0 §4): only by ours.
-	if iss := q.Get("iss"); iss != "" && iss != p.party.Issuer() {
+	i, ok := p.party.Initiated(v.r.URL.Query())
+	if !ok {
 		return v.failure(http.StatusBadRequest, "state", "/signin")
 	}
-	return v.begin(q.Get("return_to"))
+	return p.party.Begin(v.w, v.r, relyingparty.Begin{ReturnTo: i.ReturnTo, LoginHint: i.LoginHint, Locales: v.lang})
 }
 
+// signInPosted is a sign-in that another site's form starts.
+func (p *Portal) signInPosted(v *visit) error {
+	target := p.party.PostedInitiation(v.w, v.r)
+	if target == "" {
+		return v.failure(http.StatusBadRequest, "state", "/signin")
+	}
+	http.Redirect(v.w, v.r, target, http.StatusSeeOther)
+	return nil
+}
+
+// begin sends somebody to sign in who came to a page of theirs.
 func (v *visit) begin(returnTo string) error {
-	return v.portal.party.Begin(v.w, v.r, relyingparty.Begin{
-		ReturnTo: returnTo, Locales: v.lang, LoginHint: v.r.URL.Query().Get("login_hint"),
-	})
+	return v.portal.party.Begin(v.w, v.r, relyingparty.Begin{ReturnTo: returnTo, Locales: v.lang})
 }
 
 func (p *Portal) callback(v *visit) error {

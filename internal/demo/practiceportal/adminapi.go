@@ -71,6 +71,8 @@ type association struct {
 		ResetPassword    bool `json:"reset_password"`
 
 		SendInvitation      bool `json:"send_invitation"`
+		CancelInvitation    bool `json:"cancel_invitation"`
+		CancelEmailChange   bool `json:"cancel_login_email_change"`
 		Unfreeze            bool `json:"unfreeze"`
 		RemoveSecondFactors bool `json:"remove_second_factors"`
 	} `json:"can"`
@@ -96,12 +98,71 @@ type reset struct {
 		State string    `json:"state"`
 		At    time.Time `json:"at"`
 	} `json:"events"`
+	Waiver *struct {
+		State          string     `json:"state"` // requested, approved
+		RequestedAt    time.Time  `json:"requested_at"`
+		RequestedByYou bool       `json:"requested_by_you"`
+		IdentityCheck  string     `json:"identity_check"` // empty for who may not approve
+		ApprovedAt     *time.Time `json:"approved_at"`
+	} `json:"answer_waiver"`
 }
 
 // membership is a practice in which the signed-in person has a role.
 type membership struct {
 	practice
+	Roles       []string `json:"roles"`
+	Permissions perms    `json:"permissions"`
+}
+
+// perms is what somebody may do in one practice, as far as pages ask.
+type perms struct {
+	Invite      bool `json:"invite"`
+	Waive       bool `json:"waive"`
+	ManageStaff bool `json:"manage_staff"`
+}
+
+// colleague is a member of a practice's staff.
+type colleague struct {
+	ID             string          `json:"id"`
+	Practice       practice        `json:"practice"`
+	Name           string          `json:"name"`
+	LoginEmail     string          `json:"login_email"`
+	State          string          `json:"state"` // invited, active, disabled
+	Frozen         bool            `json:"frozen"`
+	LastSignedInAt *time.Time      `json:"last_signed_in_at"`
+	Roles          []string        `json:"roles"`
+	You            bool            `json:"you"`
+	Version        json.RawMessage `json:"version"`
+
+	etag string
+}
+
+type staffList struct {
+	Items []colleague `json:"items"`
+}
+
+type rolesChange struct {
 	Roles []string `json:"roles"`
+}
+
+// invitation is whom staff invite; the fields of one kind are empty for the
+// other.
+type invitation struct {
+	PracticeID   string   `json:"practice_id,omitempty"`
+	LoginEmail   string   `json:"login_email"`
+	GivenName    string   `json:"given_name"`
+	FamilyName   string   `json:"family_name"`
+	Roles        []string `json:"roles,omitempty"`
+	Relationship string   `json:"relationship,omitempty"`
+	Authority    string   `json:"authority,omitempty"`
+	StartsOn     string   `json:"starts_on,omitempty"`
+	EndsOn       string   `json:"ends_on,omitempty"`
+	Locale       string   `json:"locale,omitempty"`
+}
+
+type invited struct {
+	ID         string `json:"id"`
+	LoginEmail string `json:"login_email"`
 }
 
 type me struct {
@@ -135,27 +196,44 @@ type problem struct {
 		Location string `json:"location"` // "body.login_email"
 	} `json:"errors"`
 
-	challenge string // WWW-Authenticate
+	challenge  string // WWW-Authenticate
+	retryAfter time.Duration
 }
 
 func (p *problem) Error() string {
 	return fmt.Sprintf("admin API: %d %s: %s", p.Status, p.Title, p.Detail)
 }
 
-var maxAgeParam = regexp.MustCompile(`max_age="?(\d+)"?`)
+var (
+	maxAgeParam = regexp.MustCompile(`\bmax_age="?(\d{1,9})"?`)
+	acrParam    = regexp.MustCompile(`\bacr_values="([^"]{1,200})"`)
+)
 
-// stepUp says whether the API wants a more recent sign-in, and how recent
-// (RFC 9470 §3).
-func (p *problem) stepUp() (maxAge time.Duration, ok bool) {
+// stepUp is what the API wants of a sign-in (RFC 9470 §3): a recent one, one of
+// a level, or both.
+type stepUp struct {
+	maxAge    *time.Duration
+	acrValues string
+}
+
+func (p *problem) stepUp() (wanted stepUp, ok bool) {
 	if p.Status != http.StatusUnauthorized || !strings.Contains(p.challenge, "insufficient_user_authentication") {
-		return 0, false
+		return stepUp{}, false
+	}
+	if found := acrParam.FindStringSubmatch(p.challenge); found != nil {
+		wanted.acrValues = found[1]
 	}
 	if found := maxAgeParam.FindStringSubmatch(p.challenge); found != nil {
 		if seconds, err := strconv.Atoi(found[1]); err == nil {
-			return time.Duration(seconds) * time.Second, true
+			age := time.Duration(seconds) * time.Second
+			wanted.maxAge = &age
 		}
 	}
-	return 10 * time.Minute, true
+	if wanted == (stepUp{}) { // it does not say: one that is fresh will do
+		age := 10 * time.Minute
+		wanted.maxAge = &age
+	}
+	return wanted, true
 }
 
 // about says whether the API found something wrong with a field of the body.
@@ -240,6 +318,9 @@ func (a *adminAPI) do(ctx context.Context, token string, c call, out any) (http.
 		refusal := &problem{}
 		_ = json.Unmarshal(raw, refusal) // a refusal without a document is still a refusal
 		refusal.Status = res.StatusCode
+		if seconds, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && seconds > 0 && seconds < 1e6 {
+			refusal.retryAfter = time.Duration(seconds) * time.Second
+		}
 		refusal.challenge = strings.Join(res.Header.Values("WWW-Authenticate"), ", ")
 		return res.Header, refusal
 	}

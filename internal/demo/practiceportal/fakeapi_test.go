@@ -28,12 +28,15 @@ type fakeAPI struct {
 	needsFresh bool // 401 insufficient_user_authentication unless the sign-in is new
 	refuse     *problem
 	noRole     bool
+	challenge  string // of the next 401
 	cursor     string // next_cursor of a first page
 
 	frozen, invited, factors bool
 	waiting                  bool // changes of the login email need the guardian
 	identity                 []string
 	stuck                    string // why nobody here unfreezes
+
+	staffWorld
 
 	state    string // of the latest reset
 	sent     map[string]string
@@ -87,6 +90,10 @@ func (a *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case write && a.needsFresh && !fresh:
 		w.Header().Set("WWW-Authenticate", `Bearer error="insufficient_user_authentication", max_age=600`)
 		a.problem(w, 401, "sign_in_again", "A more recent sign-in is needed")
+	case write && a.challenge != "":
+		w.Header().Set("WWW-Authenticate", a.challenge)
+		a.challenge = ""
+		a.problem(w, 401, "sign_in_again", "A more recent sign-in is needed")
 	case a.noRole:
 		a.problem(w, 403, "no_role", "No role in any practice")
 	case write && a.refuse != nil:
@@ -101,7 +108,7 @@ func (a *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (a *fakeAPI) serve(w http.ResponseWriter, r *http.Request, path string) {
 	switch r.Method + " " + path {
 	case "GET /me":
-		writeJSON(w, 200, map[string]any{"practices": []any{map[string]any{"id": "p1", "name": "Maple Street Clinic", "roles": []string{"front_desk"}}}})
+		writeJSON(w, 200, map[string]any{"practices": a.practices()})
 	case "GET /patients":
 		a.searches = append(a.searches, r.URL.RawQuery)
 		next := a.cursor
@@ -127,11 +134,16 @@ func (a *fakeAPI) serve(w http.ResponseWriter, r *http.Request, path string) {
 		}
 		a.state = "cancelled"
 		writeJSON(w, 200, a.reset())
+	case "DELETE /associations/" + associationID + "/invitation", "DELETE /associations/" + associationID + "/login-email-change":
+		a.waiting, a.invited = false, false
+		writeJSON(w, 200, a.association())
 	case "POST /associations/" + associationID + "/invitation", "POST /associations/" + associationID + "/account/unfreeze",
 		"POST /associations/" + associationID + "/account/second-factor-removal":
 		a.help(w, r)
 	default:
-		a.problem(w, 404, "not_found", "There is no such thing here")
+		if !a.serveStaff(w, r, path) {
+			a.problem(w, 404, "not_found", "There is no such thing here")
+		}
 	}
 }
 
@@ -177,8 +189,10 @@ func (a *fakeAPI) association() map[string]any {
 	}
 	if a.invited {
 		guardian["state"], guardian["invited_at"], can["send_invitation"] = "invited", "2025-03-07T14:12:00Z", a.mayManage
+		can["cancel_invitation"] = a.mayManage
 	}
 	if a.waiting {
+		can["cancel_login_email_change"] = a.mayManage
 		doc["login_email_change"] = map[string]any{"state": "waiting_for_guardian", "login_email": "ana.new@example.test", "expires_at": "2025-03-09T14:12:00Z"}
 	}
 	if a.state != "" {
@@ -189,7 +203,7 @@ func (a *fakeAPI) association() map[string]any {
 
 func (a *fakeAPI) reset() map[string]any {
 	return map[string]any{"id": resetID, "state": a.state, "login_email": a.email, "expires_at": time.Now().Add(48 * time.Hour).UTC().Format(time.RFC3339),
-		"events": []any{map[string]any{"state": "requested", "at": "2025-03-06T14:12:00Z"}, map[string]any{"state": a.state, "at": "2025-03-06T14:12:05Z"}}}
+		"events": []any{map[string]any{"state": "requested", "at": "2025-03-06T14:12:00Z"}, map[string]any{"state": a.state, "at": "2025-03-06T14:12:05Z"}}, "answer_waiver": a.waiver}
 }
 
 func (a *fakeAPI) patchEmail(w http.ResponseWriter, r *http.Request) {

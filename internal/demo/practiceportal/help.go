@@ -14,6 +14,7 @@ import (
 // identity was checked.
 type help struct {
 	path, api  string // below the association's, here and at the API
+	takes      bool   // takes something away (DELETE); else it is a POST
 	title      string
 	text       string
 	button     string
@@ -27,8 +28,16 @@ var helps = []help{
 		text: "We will email a new invitation. The earlier one stops working.",
 		done: "The invitation was sent again.", next: "Ask the guardian to look in the spam folder too.",
 		can: func(a association) bool { return a.Can.SendInvitation }},
+	{path: "take-back", api: "/invitation", takes: true, title: "Take the invitation back?", button: "Take invitation back",
+		text: "The link in the letter stops working, and nobody gets access to the patient’s record with it. Whoever has signed in already keeps the account, without this patient.",
+		done: "The invitation is taken back.", next: "Invite the right address from the patient’s page.",
+		can: func(a association) bool { return a.Can.CancelInvitation }},
+	{path: "login-email-change", api: "/login-email-change", takes: true, title: "Cancel the change of the login email?", button: "Cancel the change",
+		text: "The link in the guardian’s letter stops working. The login email stays as it is.",
+		done: "The change is cancelled.", next: "The login email is what it was.",
+		can: func(a association) bool { return a.Can.CancelEmailChange }},
 	{path: "unfreeze", api: "/account/unfreeze", title: "Unfreeze the account?", button: "Unfreeze", identity: true,
-		text: "Somebody said “this wasn’t me” with a link out of an email, so nobody can sign in. Make sure who you are talking to, and that the login email is theirs.",
+		text: "Somebody said “this wasn’t me” with a link out of an email, so nobody can sign in. Make sure who you are talking to, and that the login email is theirs. The old password stops working: send a reset link afterwards.",
 		done: "The account is open again.", next: "The old password does not work any more: send a reset link now.",
 		can: func(a association) bool { return a.Can.Unfreeze }},
 	{path: "second-step", api: "/account/second-factor-removal", title: "Remove the second step?", button: "Remove second step", identity: true,
@@ -80,10 +89,13 @@ func (h help) ask(v *visit) error {
 func (h help) send(v *visit) error {
 	view := helpView{Check: strings.TrimSpace(v.r.PostFormValue("identity_check")), Key: v.r.PostFormValue("key")}
 	if h.identity && view.Check == "" {
-		view.CheckProblem = "Enter how you made sure of the person"
+		view.CheckProblem = checkEmpty
 		return h.again(v, http.StatusUnprocessableEntity, view, nil)
 	}
 	request := call{method: http.MethodPost, path: associationURL(v.r.PathValue("id")) + h.api, idempotencyKey: view.Key}
+	if h.takes {
+		request.method, request.idempotencyKey = http.MethodDelete, ""
+	}
 	if h.identity {
 		request.body = identityCheck{view.Check}
 	}
@@ -97,7 +109,7 @@ func (h help) send(v *visit) error {
 		case http.StatusBadRequest, http.StatusUnprocessableEntity:
 			view.Key = rand.Text()
 			if refusal.about("identity_check") {
-				view.CheckProblem = "Enter at most 500 characters"
+				view.CheckProblem = checkLong
 				return h.again(v, http.StatusUnprocessableEntity, view, nil)
 			}
 			return h.again(v, http.StatusUnprocessableEntity, view, []string{refusal.words()})

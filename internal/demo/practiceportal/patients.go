@@ -94,11 +94,18 @@ func countWords(n int, query string, more, continued bool) string {
 }
 
 func (p *Portal) patient(v *visit) error {
-	var found patient
-	if _, err := v.call(call{method: http.MethodGet, path: "/patients/" + url.PathEscape(v.r.PathValue("id"))}, &found); err != nil {
+	found, err := v.thePatient()
+	if err != nil {
 		return err
 	}
-	return v.render(http.StatusOK, "patient.html", &look.Page{Title: found.Name(), Wide: true, View: found})
+	view := struct {
+		patient
+		MayInvite bool
+	}{patient: found}
+	for _, m := range v.practices(true) {
+		view.MayInvite = view.MayInvite || m.ID == found.Practice.ID && m.Permissions.Invite
+	}
+	return v.render(http.StatusOK, "patient.html", &look.Page{Title: found.Name(), Wide: true, View: view})
 }
 
 // associationView is an association with the words for its latest link.

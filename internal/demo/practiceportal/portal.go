@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,6 +40,7 @@ type Portal struct {
 	party *relyingparty.Party
 	api   *adminAPI
 	pages *look.Pages
+	roles roles
 	zone  *time.Location
 	log   *slog.Logger
 	http  http.Handler
@@ -70,7 +72,9 @@ func New(c Config) (*Portal, error) {
 	if p.pages, err = look.Parse(files, "pages", p.funcs()); err != nil {
 		return nil, err
 	}
-	p.http = look.Headers(http.NewCrossOriginProtection().Handler(p.mount()), origin.Scheme+"://"+origin.Host)
+	guard := http.NewCrossOriginProtection()
+	guard.AddInsecureBypassPattern("POST /signin") // starts a sign-in, as a link does
+	p.http = look.Headers(guard.Handler(p.mount()), origin.Scheme+"://"+origin.Host)
 	return p, nil
 }
 
@@ -89,8 +93,12 @@ func (p *Portal) mount() http.Handler {
 	mux.HandleFunc("GET /associations/{id}/password-resets/{reset}", p.handle(p.signedIn(p.showReset)))
 	mux.HandleFunc("POST /associations/{id}/password-resets/{reset}/cancel", p.handle(p.signedIn(p.cancelReset)))
 	p.mountHelps(mux)
+	p.mountInvitation(mux)
+	p.mountWaivers(mux)
+	p.mountStaff(mux)
 	mux.HandleFunc("GET /account", p.handle(p.signedIn(p.account)))
 	mux.HandleFunc("GET /signin", p.handle(p.signIn))
+	mux.HandleFunc("POST /signin", p.handle(p.signInPosted))
 	mux.HandleFunc("GET /callback", p.handle(p.callback))
 	mux.HandleFunc("POST /signout", p.handle(p.signOut))
 	mux.HandleFunc("GET /signed-out", p.handle(p.signedOut))
@@ -149,6 +157,14 @@ func (p *Portal) funcs() template.FuncMap {
 			}
 			return tag
 		},
+		"roles": func(list []string) string {
+			var words []string
+			for _, role := range list {
+				words = append(words, roleWords(role))
+			}
+			return strings.Join(words, ", ")
+		},
+		"holds": func(list []string, one string) bool { return slices.Contains(list, one) },
 		"event": eventWords,
 	}
 }
@@ -246,8 +262,8 @@ func (v *visit) explain(err error) error {
 	}
 	var refusal *problem
 	if errors.As(err, &refusal) {
-		if maxAge, ok := refusal.stepUp(); ok && !circles {
-			return v.begin(returnTo, &maxAge, typed)
+		if wanted, ok := refusal.stepUp(); ok && !circles {
+			return v.begin(returnTo, &wanted, typed)
 		}
 		v.portal.log.Info("the admin API refused", "path", v.r.URL.Path, "status", refusal.Status, "title", refusal.Title)
 		switch {
@@ -258,7 +274,7 @@ func (v *visit) explain(err error) error {
 			return v.failure(http.StatusNotFound, "We could not find that",
 				"It does not exist, or it belongs to a practice you do not work for.")
 		case refusal.Status == http.StatusTooManyRequests:
-			return v.failure(http.StatusTooManyRequests, "Too many requests", "Wait a few minutes and try again.", refusal.Detail)
+			return v.failure(http.StatusTooManyRequests, "Too many requests", refusal.later(), "Nothing was changed.")
 		case refusal.Status < http.StatusInternalServerError:
 			return v.failure(refusal.Status, "That did not work", "Nothing was changed.", refusal.words())
 		case refusal.Status == http.StatusServiceUnavailable:
@@ -289,12 +305,17 @@ func (v *visit) typed() url.Values {
 	return typed
 }
 
-func (v *visit) begin(returnTo string, maxAge *time.Duration, form url.Values) error {
-	hint := v.r.URL.Query().Get("login_hint")
-	if v.user != nil {
-		hint = v.user.Email
+// begin sends the person to sign in. wanted is what the API asks of the
+// sign-in, or nil.
+func (v *visit) begin(returnTo string, wanted *stepUp, form url.Values) error {
+	b := relyingparty.Begin{ReturnTo: returnTo, Form: form, Locales: "en"}
+	if wanted != nil {
+		b.MaxAge, b.ACRValues = wanted.maxAge, wanted.acrValues
 	}
-	return v.portal.party.Begin(v.w, v.r, relyingparty.Begin{ReturnTo: returnTo, MaxAge: maxAge, Form: form, LoginHint: hint, Locales: "en"})
+	if v.user != nil {
+		b.LoginHint = v.user.Email
+	}
+	return v.portal.party.Begin(v.w, v.r, b)
 }
 
 // failure shows the error page.
@@ -320,9 +341,13 @@ func (v *visit) render(status int, name string, page *look.Page) error {
 		page.Flash = v.session.TakeFlash()
 		page.Nav = []look.Link{
 			{Label: "Patient Administration", URL: "/patients", Current: strings.HasPrefix(path, "/patients") || strings.HasPrefix(path, "/associations")},
-			{Label: "My Account", URL: "/account", Current: path == "/account"},
-			{Label: "Sign out", URL: "/signout", Post: true},
 		}
+		if v.anywhere(func(p perms) bool { return p.ManageStaff }, status == http.StatusOK) {
+			page.Nav = append(page.Nav, look.Link{Label: "Staff", URL: "/staff", Current: strings.HasPrefix(path, "/staff")})
+		}
+		page.Nav = append(page.Nav,
+			look.Link{Label: "My Account", URL: "/account", Current: path == "/account"},
+			look.Link{Label: "Sign out", URL: "/signout", Post: true})
 	}
 	return v.portal.pages.Render(v.w, status, name, page)
 }

@@ -106,6 +106,8 @@ type resetView struct {
 	Open          bool   // may still be used, so may be cancelled
 	Events        []eventView
 	URL           string
+	Waiver        *waiverView // nil: nothing to say about the security question
+	Asked         bool        // a colleague waits for somebody to agree
 }
 
 type eventView struct{ What, When string }
@@ -140,6 +142,8 @@ func (v *visit) describe(associationID string, r reset) *resetView {
 	if view.Open && !r.ExpiresAt.IsZero() && time.Now().After(r.ExpiresAt) {
 		view.Title, view.Text, view.Tone, view.Open = stateWords("expired", r.LoginEmail, until)
 	}
+	view.Waiver = v.waiver(view.URL, r, view.Open)
+	view.Asked = view.Waiver != nil && view.Waiver.Allow != ""
 	for _, e := range r.Events {
 		view.Events = append(view.Events, eventView{eventWords(e.State), look.Moment("en", e.At, v.portal.zone)})
 	}

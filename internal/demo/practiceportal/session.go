@@ -17,7 +17,11 @@ func (p *Portal) home(v *visit) error {
 	if name == "" {
 		name = v.user.Name
 	}
-	return v.render(http.StatusOK, "home.html", &look.Page{Title: "Hello, " + name, Wide: true, View: v.user})
+	view := struct {
+		Email  string
+		Staffs bool
+	}{v.user.Email, v.anywhere(func(p perms) bool { return p.ManageStaff }, true)}
+	return v.render(http.StatusOK, "home.html", &look.Page{Title: "Hello, " + name, Wide: true, View: view})
 }
 
 // account asks the provider who the person is now: a grant that has ended
@@ -42,8 +46,7 @@ func (p *Portal) account(v *visit) error {
 		view.SignedIn = look.Moment("en", user.AuthTime, p.zone)
 	}
 	// Practices and roles are a comfort: without an answer the page does without.
-	var who me
-	if _, err := v.call(call{method: http.MethodGet, path: "/me"}, &who); errors.Is(err, relyingparty.ErrSignInAgain) {
+	if who, err := v.me(); errors.Is(err, relyingparty.ErrSignInAgain) {
 		return err
 	} else if err == nil {
 		view.Practices = who.Practices
@@ -52,12 +55,21 @@ func (p *Portal) account(v *visit) error {
 }
 
 func (p *Portal) signIn(v *visit) error {
-	q := v.r.URL.Query()
-	// Started by the provider (OpenID Connect Core 1.0 §4): only by ours.
-	if iss := q.Get("iss"); iss != "" && iss != p.party.Issuer() {
+	i, ok := p.party.Initiated(v.r.URL.Query())
+	if !ok {
 		return v.failure(http.StatusBadRequest, "We do not know that sign-in service", "Sign in from here instead.")
 	}
-	return v.begin(q.Get("return_to"), nil, nil)
+	return p.party.Begin(v.w, v.r, relyingparty.Begin{ReturnTo: i.ReturnTo, LoginHint: i.LoginHint, Locales: "en"})
+}
+
+// signInPosted is a sign-in that another site's form starts.
+func (p *Portal) signInPosted(v *visit) error {
+	target := p.party.PostedInitiation(v.w, v.r)
+	if target == "" {
+		return v.failure(http.StatusBadRequest, "We do not know that sign-in service", "Sign in from here instead.")
+	}
+	http.Redirect(v.w, v.r, target, http.StatusSeeOther)
+	return nil
 }
 
 func (p *Portal) callback(v *visit) error {

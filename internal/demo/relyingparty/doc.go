@@ -11,6 +11,9 @@
 // /signout and calls [Party.Begin], [Party.Finish] and [Party.SignOut].
 //
 // Promises:
+//   - An answer that does not name the provider is refused when the provider
+//     says that its answers do (RFC 9207 §2.4).
+//   - A sign-in that another site starts leads to pages of the portal only.
 //   - Tokens stay on the server; the browser holds an opaque identifier, new
 //     after every sign-in.
 //   - A sign-in finishes only in the browser where it began, once, and within

@@ -54,10 +54,11 @@ type Party struct {
 
 // provider is what discovery told.
 type provider struct {
-	oauth      oauth2.Config
-	verifier   *oidc.IDTokenVerifier
-	userInfo   string
-	endSession string
+	oauth       oauth2.Config
+	verifier    *oidc.IDTokenVerifier
+	userInfo    string
+	endSession  string
+	namesItself bool // every answer says iss (RFC 9207 §3)
 }
 
 // New returns a party. The provider is looked up when it is first needed, so a
@@ -89,7 +90,8 @@ func (p *Party) discover(ctx context.Context) (*provider, error) {
 		return nil, fmt.Errorf("%w: discovery: %w", ErrProvider, err)
 	}
 	var more struct {
-		EndSession string `json:"end_session_endpoint"`
+		EndSession  string `json:"end_session_endpoint"`
+		NamesItself bool   `json:"authorization_response_iss_parameter_supported"`
 	}
 	if err := found.Claims(&more); err != nil {
 		return nil, fmt.Errorf("%w: discovery: %w", ErrProvider, err)
@@ -109,6 +111,8 @@ func (p *Party) discover(ctx context.Context) (*provider, error) {
 		verifier:   found.Verifier(&oidc.Config{ClientID: p.config.ClientID, Now: p.now}),
 		userInfo:   found.UserInfoEndpoint(),
 		endSession: more.EndSession,
+
+		namesItself: more.NamesItself,
 	}
 	return p.provider, nil
 }
@@ -119,6 +123,7 @@ type Begin struct {
 	Locales   string // ui_locales
 	LoginHint string
 	MaxAge    *time.Duration // the person must have typed a password this recently (OpenID Connect Core 1.0 §3.1.2.1)
+	ACRValues string         // levels of sign-in that an API asks for (RFC 9470 §4), separated by spaces
 	Form      url.Values     // typed but not yet sent; kept for the form at ReturnTo
 }
 
@@ -143,6 +148,9 @@ func (p *Party) Begin(w http.ResponseWriter, r *http.Request, b Begin) error {
 		wait.maxAge, wait.hasMaxAge = *b.MaxAge, true
 		options = append(options, oauth2.SetAuthURLParam("max_age", fmt.Sprint(int(b.MaxAge.Seconds()))))
 	}
+	if b.ACRValues != "" {
+		options = append(options, oauth2.SetAuthURLParam("acr_values", b.ACRValues))
+	}
 	if b.Locales != "" {
 		options = append(options, oauth2.SetAuthURLParam("ui_locales", b.Locales))
 	}
@@ -166,16 +174,17 @@ func (p *Party) Finish(w http.ResponseWriter, r *http.Request) (returnTo string,
 	if !ok {
 		return "", ErrState
 	}
-	// RFC 9207 §2.4: an answer of another provider is not for us.
-	if iss := q.Get("iss"); iss != "" && iss != p.config.Issuer {
+	provider, err := p.discover(r.Context())
+	if err != nil {
+		return wait.returnTo, err
+	}
+	// RFC 9207 §2.4: an answer of another provider is not for us, nor one that
+	// does not say whose it is when ours always does. Errors too.
+	if iss := q.Get("iss"); iss != p.config.Issuer && (provider.namesItself || q.Has("iss")) {
 		return wait.returnTo, fmt.Errorf("%w: answer of issuer %q", ErrState, iss)
 	}
 	if code := q.Get("error"); code != "" {
 		return wait.returnTo, fmt.Errorf("%w: %s: %s", ErrDenied, code, q.Get("error_description"))
-	}
-	provider, err := p.discover(r.Context())
-	if err != nil {
-		return wait.returnTo, err
 	}
 	token, err := provider.oauth.Exchange(p.context(r.Context()), q.Get("code"), oauth2.VerifierOption(wait.verifier))
 	if err != nil {
@@ -369,6 +378,61 @@ func LocalPath(path string) string {
 		return "/"
 	}
 	return path
+}
+
+// maxInitiation bounds what a sign-in that somebody else starts is read from.
+const maxInitiation = 4 << 10
+
+// Initiation is what a sign-in that the provider, or another site, starts says
+// (OpenID Connect Core 1.0 §4).
+type Initiation struct {
+	ReturnTo  string // local path
+	LoginHint string
+}
+
+// Initiated reads what /signin was called with. ok is false when it names
+// another provider: only ours may send people here. target_link_uri is followed
+// to pages of this portal and nowhere else (§4, open redirector).
+func (p *Party) Initiated(q url.Values) (i Initiation, ok bool) {
+	if q.Has("iss") && q.Get("iss") != p.config.Issuer {
+		return Initiation{}, false
+	}
+	i = Initiation{ReturnTo: LocalPath(q.Get("return_to")), LoginHint: q.Get("login_hint")}
+	if q.Has("target_link_uri") {
+		i.ReturnTo = p.OwnPath(q.Get("target_link_uri"))
+	}
+	if len(i.LoginHint) > 254 { // no address is longer
+		i.LoginHint = ""
+	}
+	return i, true
+}
+
+// PostedInitiation turns a sign-in that was started by POST into the same one
+// by GET: a form of another site comes without our cookie (SameSite), and must
+// not cost the person the session they have. It gives "" for what is no such
+// form.
+func (p *Party) PostedInitiation(w http.ResponseWriter, r *http.Request) string {
+	r.Body = http.MaxBytesReader(w, r.Body, maxInitiation)
+	if err := r.ParseForm(); err != nil || r.PostForm.Get("iss") != p.config.Issuer {
+		return ""
+	}
+	q := url.Values{}
+	for _, name := range []string{"iss", "login_hint", "target_link_uri"} {
+		if r.PostForm.Has(name) {
+			q.Set(name, r.PostForm.Get(name))
+		}
+	}
+	return "/signin?" + q.Encode()
+}
+
+// OwnPath returns the local path of an address of this portal, else "/".
+func (p *Party) OwnPath(address string) string {
+	u, err := url.Parse(address)
+	own, ownErr := url.Parse(p.config.BaseURL)
+	if err != nil || ownErr != nil || u.User != nil || u.Opaque != "" || u.Scheme != own.Scheme || u.Host != own.Host {
+		return "/"
+	}
+	return LocalPath(u.RequestURI())
 }
 
 func pathOf(local string) string {

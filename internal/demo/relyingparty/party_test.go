@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -279,5 +280,62 @@ func TestCookiesOfPortalsDiffer(t *testing.T) {
 	header := res.Header.Get("Set-Cookie")
 	if !strings.HasPrefix(header, "site_session=") || !strings.Contains(header, "HttpOnly") || !strings.Contains(header, "SameSite=Lax") {
 		t.Errorf("cookie %q", header)
+	}
+}
+
+// An answer that does not say whose it is may be another provider's (RFC 9207
+// §2.4), errors included. A provider that never says it is taken at its word.
+func TestAnAnswerThatNamesNoProviderIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		unnamed, none bool
+		deny          string
+		want          error
+	}{
+		{"advertised and missing", false, true, "", relyingparty.ErrState},
+		{"advertised and missing, an error", false, true, "access_denied", relyingparty.ErrState},
+		{"advertised and right", false, false, "", nil},
+		{"an error that says whose it is", false, false, "access_denied", relyingparty.ErrDenied},
+		{"never said", true, true, "", nil},
+		{"not advertised and right", true, false, "", nil},
+	} {
+		s := newSite(t)
+		s.op.Unnamed, s.op.NoIssuer, s.op.Deny = c.unnamed, c.none, c.deny
+		if s.get(t, "/signin"); !errors.Is(s.lastError(), c.want) {
+			t.Errorf("%s: %v, want %v", c.name, s.lastError(), c.want)
+		}
+		if in := s.get(t, "/") != ""; in != (c.want == nil) {
+			t.Errorf("%s: signed in %v", c.name, in)
+		}
+	}
+	s := newSite(t)
+	s.op.Unnamed, s.op.WrongIssuer = true, true
+	if s.get(t, "/signin"); !errors.Is(s.lastError(), relyingparty.ErrState) {
+		t.Errorf("another issuer's, not advertised: %v", s.lastError())
+	}
+}
+
+func TestASignInThatOthersStartLeadsToThisPortalOnly(t *testing.T) {
+	p := relyingparty.New(relyingparty.Config{Name: "site", BaseURL: "https://portal.example.test:8443", Issuer: "https://id.example.test/a"})
+	for target, want := range map[string]string{
+		"https://portal.example.test:8443/patients/1?tab=a%20b#x": "/patients/1?tab=a%20b", "https://portal.example.test:8443": "/", "https://portal.example.test:8443/": "/",
+		"": "/", "/patients": "/", "http://portal.example.test:8443/patients": "/", "https://portal.example.test/patients": "/",
+		"https://portal.example.test:8443@evil.example.test/": "/", "https://me@portal.example.test:8443/patients": "/", "https://evil.example.test/patients": "/",
+		"https://portal.example.test:8443.evil.example.test/": "/", "//portal.example.test:8443/patients": "/", "javascript:alert(1)": "/",
+		"https://portal.example.test:8443//evil.example.test": "/", "https://portal.example.test:8443/\\evil": "/%5Cevil", "https:portal.example.test:8443/x": "/",
+		"https://portal.example.test:8443/signin": "/", "https://portal.example.test:8443/callback?code=1": "/", "https://portal.example.test:8443/signed-out": "/",
+	} {
+		i, ok := p.Initiated(url.Values{"iss": {"https://id.example.test/a"}, "target_link_uri": {target}, "login_hint": {"ana@example.test"}, "return_to": {"/elsewhere"}})
+		if !ok || i.ReturnTo != want || i.LoginHint != "ana@example.test" {
+			t.Errorf("%q: %+v %v, want %q", target, i, ok, want)
+		}
+	}
+	for _, iss := range []string{"https://id.example.test/b", "https://id.example.test/a/", "", "https://evil.example.test"} {
+		if _, ok := p.Initiated(url.Values{"iss": {iss}}); ok {
+			t.Errorf("the issuer %q sends people here", iss)
+		}
+	}
+	if i, ok := p.Initiated(url.Values{"return_to": {"/settings"}, "login_hint": {strings.Repeat("x", 300)}}); !ok || i.ReturnTo != "/settings" || i.LoginHint != "" {
+		t.Errorf("from here: %+v %v", i, ok)
 	}
 }

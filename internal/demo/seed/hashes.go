@@ -19,6 +19,7 @@ var hashes = map[string]string{
 	"pebble-trumpet-clover-47":  "$argon2id$v=19$m=19456,t=2,p=1$UrMBv2GdInH/pnLyuoES+g$z3zPKeQCZ9RsDsujRDFt09VDRbC4+itJ2/wtPsdoW7Q",
 	"walrus-button-prairie-22":  "$argon2id$v=19$m=19456,t=2,p=1$YGqGmSR+voW2aSiI2gPbLA$fr+LoqjLvgdQuCJLL6XK+WXP5ygynsneZX4qUmmGDv8",
 	"orchid-ferry-magnet-68":    "$argon2id$v=19$m=19456,t=2,p=1$ySGZwofYNP0fFy3np7aiVA$9cfYXZJl0rbcBskfVa8zLgBw+ykP8kFwS/WBJdi7aPQ",
+	"juniper-satchel-comet-92":  "$argon2id$v=19$m=19456,t=2,p=1$6Sxz4MB8jNGWMsDJfUoihA$Ys11qn6DHxRXAcoiy8cnKQfrG3bs9JrZutXSp3AB2sA",
 	"pillow-canyon-radish-15":   "$argon2id$v=19$m=19456,t=2,p=1$dWxEHz5i4jvua43Pu6i4bQ$B0T+8XaJ/KdVh71pILW1vq+2wKrnknLJEi1CU7IM2qo",
 	"velvet-barge-cactus-73":    "$argon2id$v=19$m=19456,t=2,p=1$aRIDgRf8AcyujDt1ExWjWw$L4PqVYCYALfznuh9W6h6jOKN6/J3ajz/h9TX90auAxE",
 	"marble-otter-signal-29":    "$argon2id$v=19$m=19456,t=2,p=1$n/foj7A4wvks4VTfhVdy4g$mkygkO9ElK+FAnEF0m43pQ/dIpH1lECOLGTk0c9lyvY",

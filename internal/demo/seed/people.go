@@ -44,6 +44,7 @@ var (
 // Staff.
 var (
 	dana   = staff("Dana", "Whitfield", "dana.whitfield@maple.example.test", "orchid-ferry-magnet-68", "first_pet", "Pickle").about("administrator: may send reset links").first()
+	grace  = staff("Grace", "Lindgren", "grace.lindgren@maple.example.test", "juniper-satchel-comet-92", "first_concert", "Lantern Parade").about("second administrator: agrees where two people are needed")
 	rosa   = staff("Rosa", "Jimenez", "rosa.jimenez@maple.example.test", "pillow-canyon-radish-15", "first_teacher", "Mr. Oyelaran").about("front desk: may send reset links").first()
 	tom    = staff("Tom", "Becker", "tom.becker@maple.example.test", "velvet-barge-cactus-73", "first_job_city", "Duluth").about("viewer: may only look").first()
 	elena  = staff("Elena", "Petrova", "elena.petrova@maple.example.test", "marble-otter-signal-29", "grandparent_town", "Plovdiv").about("provider: may only look")
@@ -111,10 +112,10 @@ func Demo() *Data {
 		Practices: []Practice{maple, juniper},
 		Accounts: []Account{
 			ana, luis, wei, ngozi, petra, emma, yusuf, erik, carmen, joan, maria, thuy, siobhan, nils,
-			dana, rosa, tom, elena, priya, marcus, jonah, kim,
+			dana, grace, rosa, tom, elena, priya, marcus, jonah, kim,
 		},
 		StaffRoles: []StaffRole{
-			{dana.ID, maple.ID, "administrator"}, {rosa.ID, maple.ID, "front_desk"}, {tom.ID, maple.ID, "viewer"}, {elena.ID, maple.ID, "provider"},
+			{dana.ID, maple.ID, "administrator"}, {grace.ID, maple.ID, "administrator"}, {rosa.ID, maple.ID, "front_desk"}, {tom.ID, maple.ID, "viewer"}, {elena.ID, maple.ID, "provider"},
 			{priya.ID, juniper.ID, "administrator"}, {marcus.ID, juniper.ID, "viewer"}, {jonah.ID, juniper.ID, "front_desk"},
 		},
 		Patients: []Patient{mateo, lucia, lily, emmaP, layla, diego, ruby, finn, walter, oliver, chidi, adaeze, astrid, jan, minh, mai, freja},

@@ -72,7 +72,8 @@ func (b *Browser) Click(text string) *Page {
 	return nil
 }
 
-// Send fills in and sends the form that has the button with this text.
+// Send fills in and sends the form that has the button with this text. Of
+// boxes those are ticked whose values are named, with spaces between them.
 func (b *Browser) Send(button string, fill map[string]string) *Page {
 	b.t.Helper()
 	req := b.Request(button, fill)
@@ -91,16 +92,25 @@ func (b *Browser) Request(button string, fill map[string]string) *http.Request {
 			continue
 		}
 		values := url.Values{}
+		boxes := map[string]bool{}
 		for _, field := range append(find(form, "input"), append(find(form, "textarea"), find(form, "select")...)...) {
-			if name := attr(field, "name"); name != "" && (attr(field, "type") != "radio" || has(field, "checked")) {
+			if name := attr(field, "name"); attr(field, "type") == "checkbox" {
+				if boxes[name] = true; has(field, "checked") {
+					values.Add(name, value(field))
+				}
+			} else if name != "" && (attr(field, "type") != "radio" || has(field, "checked")) {
 				values.Set(name, value(field))
 			}
 		}
 		for name, text := range fill {
-			if !values.Has(name) {
+			switch {
+			case boxes[name]: // the boxes to tick
+				values[name] = strings.Fields(text)
+			case !values.Has(name):
 				b.t.Fatalf("the form %q has no field %q", button, name)
+			default:
+				values.Set(name, text)
 			}
-			values.Set(name, text)
 		}
 		target := b.absolute(attr(form, "action"))
 		if attr(form, "method") != "post" {

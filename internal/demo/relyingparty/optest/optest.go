@@ -46,6 +46,8 @@ type OP struct {
 	Deny        string        // error code to answer an authorization with
 	Nonce       string        // put into ID tokens instead of the right one
 	WrongIssuer bool          // answer as if from another issuer
+	NoIssuer    bool          // answer without iss
+	Unnamed     bool          // do not advertise iss
 	TokenLife   time.Duration // of access tokens; 0: 5 minutes
 	Broken      int           // status of the token endpoint, 0: works
 	Now         func() time.Time
@@ -103,7 +105,7 @@ func (op *OP) discovery(w http.ResponseWriter, r *http.Request) {
 		"issuer": op.Issuer, "authorization_endpoint": op.Issuer + "/authorize", "token_endpoint": op.Issuer + "/token",
 		"jwks_uri": op.Issuer + "/jwks", "userinfo_endpoint": op.Issuer + "/userinfo", "end_session_endpoint": op.Issuer + "/logout",
 		"id_token_signing_alg_values_supported": []string{"ES256"}, "response_types_supported": []string{"code"},
-		"subject_types_supported": []string{"public"},
+		"subject_types_supported": []string{"public"}, "authorization_response_iss_parameter_supported": !op.Unnamed,
 	})
 }
 
@@ -123,6 +125,9 @@ func (op *OP) authorize(w http.ResponseWriter, r *http.Request) {
 	answer := url.Values{"state": {q.Get("state")}, "iss": {op.Issuer}}
 	if op.WrongIssuer {
 		answer.Set("iss", "https://other.example.test")
+	}
+	if op.NoIssuer {
+		answer.Del("iss")
 	}
 	if op.Deny != "" {
 		answer.Set("error", op.Deny)
