@@ -78,10 +78,11 @@ func newAccountUnfreeze() *cobra.Command {
 way than mail, and that the login email is theirs: whoever reads its mail gets in.
 
 What a thief may know or have set goes: the password always, the security answer
-and second factors where they are not older than the notice. The person chooses a
-new password with “Forgot your password?” and is told by mail, as soon as a server
-runs. Every earlier link “this wasn't me” ends. The reason stays in a
-high-severity event of the audit trail; say in it how you checked.
+and second factors where they are not older than the oldest notice whose link still
+worked, which may be the person's own. The person chooses a new password with
+“Forgot your password?” and is told by mail, as soon as a server runs. Every
+earlier link “this wasn't me” ends. The reason stays in a high-severity event of
+the audit trail; say in it how you checked.
 
 Ends with 1 when the realm has no such account, or the account is not frozen.`,
 		Example: `  idp account unfreeze --config idp.yaml --realm practice \

@@ -71,7 +71,7 @@ type Account struct {
 	EmailChangedAt      *time.Time
 	RecoveryLockedUntil *time.Time
 	FrozenAt            *time.Time // since when nobody gets in until the practice has helped
-	FrozenNoticeAt      *time.Time // when the notice was sent whose link froze it: what is newer is not trusted
+	FrozenNoticeAt      *time.Time // the oldest notice whose link worked then: what is newer is not trusted
 	LastSignedInAt      *time.Time
 	CreatedAt           time.Time
 	UpdatedAt           time.Time

@@ -233,23 +233,22 @@ func (h *Handler) linkGone(c *gin.Context) error {
 	return h.pages.Render(c, http.StatusGone, "account/link_gone.html", nil)
 }
 
-// confirmEmail is the answer. For what staff asked for it is yes or no, and
-// neither is chosen beforehand.
+// confirmEmail is the answer: yes or no, and neither is chosen beforehand. There
+// are mail scanners that follow the way from a link and send what they find.
 func (h *Handler) confirmEmail(c *gin.Context) error {
 	r, flow, e, ok, err := h.deciding(c)
 	if !ok {
 		return err
 	}
-	if e.Origin == StaffsWish {
-		switch c.PostForm("decision") {
-		case "yes":
-		case "no":
+	switch c.PostForm("decision") {
+	case "yes":
+	case "no":
+		if e.Origin == StaffsWish {
 			return h.refuseEmail(c, r, flow)
-		default:
-			var f web.Form
-			f.Add("decision", "email_confirm.error.choose")
-			return h.showEmailConfirm(c, http.StatusUnprocessableEntity, r, e, f)
 		}
+		return h.unchanged(c)
+	default:
+		return h.showEmailConfirm(c, http.StatusUnprocessableEntity, r, e, undecided())
 	}
 	_, err = h.service.useEmailChange(c.Request.Context(), r, flow, byStranger(c))
 	switch {
@@ -262,6 +261,18 @@ func (h *Handler) confirmEmail(c *gin.Context) error {
 	}
 	c.Redirect(http.StatusSeeOther, r.Path+"/email/done")
 	return nil
+}
+
+// undecided is the form of a page that asks, sent without an answer.
+func undecided() web.Form {
+	var f web.Form
+	f.Add("decision", "email_confirm.error.choose")
+	return f
+}
+
+// unchanged is the page after a no that needs nothing to be done.
+func (h *Handler) unchanged(c *gin.Context) error {
+	return h.pages.Render(c, http.StatusOK, "account/unchanged.html", nil)
 }
 
 // refuseEmail is "that was not me" to what staff asked for. It leads to the page

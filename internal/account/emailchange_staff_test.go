@@ -119,7 +119,7 @@ func TestWhatStaffAskForCanBeRefused(t *testing.T) {
 		if p := b.Get("/freeze/confirm"); p.H1() != "Lock your account?" {
 			t.Errorf("%q", p.H1())
 		}
-		if p := b.Post("/freeze/confirm", url.Values{}); p.Location() != "/patient/freeze/done" || find(t, w, a.ID).FrozenAt == nil {
+		if p := b.Post("/freeze/confirm", url.Values{"decision": {"yes"}}); p.Location() != "/patient/freeze/done" || find(t, w, a.ID).FrozenAt == nil {
 			t.Errorf("%d", p.Status)
 		}
 		if w.Count(`SELECT COUNT(*) FROM audit_events WHERE kind = 'email.change_refused' AND severity = 'high'`) != 1 {
@@ -138,9 +138,14 @@ func TestAStrangerAtTheNewAddressFreezesNobody(t *testing.T) {
 		a, _, link := asked(t, w)
 		b := w.Browser(mount(w))
 		for _, p := range []*webtest.Page{b.Get(link), follow(b, link)} {
-			if p.Has("decision") || strings.Contains(p.Body, "/freeze/") || strings.Contains(p.Text(), "gomez") {
+			if strings.Contains(p.Body, "/freeze/") || strings.Contains(p.Text(), "gomez") {
 				t.Errorf("%s", p.Text())
 			}
+		}
+		// Nor by a no, which leaves all as it is.
+		before := w.Dump()
+		if p := confirm(b, link, "no"); p.Status != http.StatusOK || p.H1() != "Nothing has changed" || w.Dump() != before {
+			t.Errorf("%d %s", p.Status, p.Text())
 		}
 		if p := b.Get("/freeze/confirm"); p.Status != http.StatusGone {
 			t.Errorf("%d %s", p.Status, p.Location())

@@ -25,18 +25,27 @@ var ErrFreezeLink = errors.New("the link of the notice does not work any more")
 // support address, and so is the person. A frozen account stays as it is, and
 // nobody is told twice. It joins the caller's transaction, if there is one.
 func (s *Service) Freeze(ctx context.Context, r *realm.Realm, accountID uuid.UUID, by By) error {
-	return s.freeze(ctx, r, accountID, by, s.db.Now(ctx), map[string]any{})
+	return s.freeze(ctx, r, accountID, by, map[string]any{})
 }
 
-// freeze remembers since when nothing that was set is to be trusted.
-func (s *Service) freeze(ctx context.Context, r *realm.Realm, accountID uuid.UUID, by By, since time.Time, details map[string]any) error {
+// freeze remembers since when nothing that was set is to be trusted: since the
+// oldest notice whose link still works, whichever of them the person clicked. A
+// thief who sets several things one after another keeps none of them.
+func (s *Service) freeze(ctx context.Context, r *realm.Realm, accountID uuid.UUID, by By, details map[string]any) error {
 	err := s.db.InTx(ctx, func(ctx context.Context) error {
 		a, err := s.Lock(ctx, r.Name, accountID)
 		if err != nil || a.FrozenAt != nil {
 			return err
 		}
 		now := s.db.Now(ctx)
-		if err := s.setFrozen(ctx, a.ID, &now, &since); err != nil {
+		since, err := s.oldestNotice(ctx, a.ID)
+		if err != nil {
+			return err
+		}
+		if since == nil {
+			since = &now
+		}
+		if err := s.setFrozen(ctx, a.ID, &now, since); err != nil {
 			return err
 		}
 		if err := s.endEverything(ctx, a.ID, "account_frozen"); err != nil {
@@ -55,6 +64,16 @@ func (s *Service) freeze(ctx context.Context, r *realm.Realm, accountID uuid.UUI
 		return fmt.Errorf("freeze account: %w", err)
 	}
 	return nil
+}
+
+// oldestNotice is when the oldest notice was sent whose link still works, or nil.
+func (s *Service) oldestNotice(ctx context.Context, accountID uuid.UUID) (*time.Time, error) {
+	var at *time.Time
+	err := s.db.QueryRow(ctx, `SELECT MIN(created_at) FROM freeze_links WHERE account_id = $1 AND expires_at > $2`, accountID, s.db.Now(ctx)).Scan(&at)
+	if err != nil {
+		return nil, fmt.Errorf("find oldest notice: %w", err)
+	}
+	return at, nil
 }
 
 // setFrozen raises the credential version as well, which voids whatever was
@@ -93,14 +112,8 @@ type freezeLink struct {
 	createdAt time.Time
 }
 
-// idle reports whether a link has nothing left to do: the account is frozen,
-// and distrusts what is newer than this notice already. A thief who freezes the
-// account with the notice of a later change, which went to the thief's own
-// mailbox, does not protect with it what was set before.
-func (l freezeLink) idle() bool {
-	a := l.account
-	return a.FrozenAt != nil && (a.FrozenNoticeAt == nil || !l.createdAt.Before(*a.FrozenNoticeAt))
-}
+// idle reports whether a link has nothing left to do.
+func (l freezeLink) idle() bool { return l.account.FrozenAt != nil }
 
 // freezeLinkByToken looks a link up and changes nothing.
 func (s *Service) freezeLinkByToken(ctx context.Context, r *realm.Realm, token secret.Token) (freezeLink, error) {
@@ -149,26 +162,11 @@ func (s *Service) freezeByLink(ctx context.Context, r *realm.Realm, flow secret.
 			return err
 		}
 		l, err := s.freezeLinkByFlow(ctx, r, flow)
-		switch {
-		case err != nil || l.idle():
+		if err != nil || l.idle() {
 			return err
-		case l.account.FrozenAt != nil:
-			return s.distrust(ctx, r, l, by)
 		}
-		return s.freeze(ctx, r, l.account.ID, by, l.createdAt, l.details())
+		return s.freeze(ctx, r, l.account.ID, by, l.details())
 	})
-}
-
-// distrust takes a frozen account's credentials for stolen from an earlier
-// notice on.
-func (s *Service) distrust(ctx context.Context, r *realm.Realm, l freezeLink, by By) error {
-	rows, err := s.db.Exec(ctx, `UPDATE accounts SET frozen_notice_at = $2, updated_at = $3 WHERE id = $1`,
-		l.account.ID, l.createdAt, s.db.Now(ctx))
-	if err := database.ExactlyOne(rows, err, ErrNotFound); err != nil {
-		return fmt.Errorf("note earlier notice: %w", err)
-	}
-	return s.audit.Record(ctx, audit.Event{Realm: r.Name, Kind: "account.frozen_earlier", Severity: audit.High, Actor: by.Actor,
-		Target: l.account.Actor(), IP: by.IP, Details: by.Details(l.details())})
 }
 
 // details are what an event says about the link that was used.

@@ -14,7 +14,10 @@ import (
 // freezeView is templates/pages/account/freeze.html, and freeze_link.html. The
 // email is the letter's, masked, not the account's: the thief's is none of the
 // reader's business, and nobody learns a new one from an old mailbox.
-type freezeView struct{ Email string }
+type freezeView struct {
+	Form  web.Form
+	Email string
+}
 
 // freezeLinkPage looks and changes nothing: mail scanners open every link.
 func (h *Handler) freezeLinkPage(c *gin.Context) error {
@@ -24,12 +27,12 @@ func (h *Handler) freezeLinkPage(c *gin.Context) error {
 	}
 	r := realm.From(c.Request.Context())
 	l, err := h.service.freezeLinkByToken(c.Request.Context(), r, token)
-	return h.showFreeze(c, "account/freeze_link.html", l, err)
+	return h.showFreeze(c, http.StatusOK, "account/freeze_link.html", l, err, web.Form{})
 }
 
 // showFreeze shows a page about a link, or that it is gone or has nothing left
 // to do.
-func (h *Handler) showFreeze(c *gin.Context, page string, l freezeLink, err error) error {
+func (h *Handler) showFreeze(c *gin.Context, status int, page string, l freezeLink, err error, f web.Form) error {
 	if errors.Is(err, ErrFreezeLink) {
 		return h.linkGone(c)
 	}
@@ -40,7 +43,7 @@ func (h *Handler) showFreeze(c *gin.Context, page string, l freezeLink, err erro
 	if l.idle() {
 		return h.pages.Render(c, http.StatusOK, "account/freeze_done.html", nil)
 	}
-	return h.pages.Render(c, http.StatusOK, page, freezeView{Email: MaskEmail(l.email)})
+	return h.pages.Render(c, status, page, freezeView{Form: f, Email: MaskEmail(l.email)})
 }
 
 // openFreezeLink swaps the token for a flow cookie and freezes nothing: mail
@@ -70,14 +73,24 @@ func (h *Handler) freezeConfirmPage(c *gin.Context) error {
 		return h.linkGone(c)
 	}
 	l, err := h.service.freezeLinkByFlow(c.Request.Context(), r, flow)
-	return h.showFreeze(c, "account/freeze.html", l, err)
+	return h.showFreeze(c, http.StatusOK, "account/freeze.html", l, err, web.Form{})
 }
 
+// freezeAccount is the answer, yes or no. Neither is chosen beforehand: a mail
+// scanner that goes on from the link and sends what it finds locks nobody out.
 func (h *Handler) freezeAccount(c *gin.Context) error {
 	r := realm.From(c.Request.Context())
 	flow, found := flowOf(c, r, freezeCookie)
 	if !found {
 		return h.linkGone(c)
+	}
+	if decision := c.PostForm("decision"); decision != "yes" {
+		l, err := h.service.freezeLinkByFlow(c.Request.Context(), r, flow)
+		if decision != "no" || err != nil {
+			return h.showFreeze(c, http.StatusUnprocessableEntity, "account/freeze.html", l, err, undecided())
+		}
+		web.PreferLang(c, l.account.Locale)
+		return h.unchanged(c)
 	}
 	err := h.service.freezeByLink(c.Request.Context(), r, flow, web.Network(c), byStranger(c))
 	var slow *Throttled

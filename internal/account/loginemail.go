@@ -67,6 +67,9 @@ func (s *Service) replaceEmail(ctx context.Context, r *realm.Realm, old Account,
 		if err := s.peers.Directory.Reindex(ctx, old.ID); err != nil {
 			return Account{}, fmt.Errorf("reindex: %w", err)
 		}
+		if err := s.lapse(ctx, r, old, by); err != nil {
+			return Account{}, fmt.Errorf("lapse: %w", err)
+		}
 	}
 	if err := s.tellOfNewEmail(ctx, r, old, to.email, by); err != nil {
 		return Account{}, fmt.Errorf("queue letters: %w", err)
@@ -80,6 +83,18 @@ func (s *Service) replaceEmail(ctx context.Context, r *realm.Realm, old Account,
 	return s.Find(ctx, r.Name, old.ID)
 }
 
+// lapse ends what practices gave to the old address: it is not for the reader of
+// the new one. What the practice gave that changes it stays.
+func (s *Service) lapse(ctx context.Context, r *realm.Realm, old Account, by By) error {
+	practice, details := uuid.Nil, map[string]any{}
+	if id := idIn(by.PracticeID); id != nil {
+		practice, details["by_practice"] = *id, by.PracticeID
+	}
+	return s.peers.Directory.Lapse(ctx, old.ID, practice, audit.Event{Realm: r.Name, Kind: "association.lapsed", Severity: audit.High,
+		Actor: by.Actor, Target: old.Actor(), ClientID: by.ClientID, Details: details})
+}
+
+// storeEmail keeps the old address among those of before.
 func (s *Service) storeEmail(ctx context.Context, r *realm.Realm, old Account, to newAddress) error {
 	// Asking first keeps PostgreSQL's transaction alive in the ordinary case.
 	taken, err := s.taken(ctx, r, to.email)
@@ -97,6 +112,12 @@ func (s *Service) storeEmail(ctx context.Context, r *realm.Realm, old Account, t
 	if errors.Is(err, database.ErrUnique) {
 		return ErrEmailTaken
 	}
+	if err != nil {
+		return err
+	}
+	_, err = s.db.Exec(ctx, `
+		INSERT INTO former_emails (account_id, email, replaced_at) VALUES ($1, $2, $3)
+		ON CONFLICT (account_id, email) DO UPDATE SET replaced_at = excluded.replaced_at`, old.ID, old.LoginEmail, now)
 	return err
 }
 

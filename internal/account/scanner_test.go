@@ -61,25 +61,26 @@ func TestAScannerThatSendsFormsChangesNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		link func(t *testing.T, w *accounttest.World, a account.Account) string
 		h1   string // of the page where it ends
+		at   string // where its form leads
 	}{
 		"the person's new email": {func(t *testing.T, w *accounttest.World, a account.Account) string {
 			if err := w.Accounts.RequestEmailChange(ctx, w.Realm, a, newEmail, account.By{Actor: a.Actor()}); err != nil {
 				t.Fatal(err)
 			}
 			return w.LastLink(newEmail)
-		}, "Confirm your new email"},
+		}, "Confirm your new email", "/email/confirm"},
 		"what staff ask for": {func(t *testing.T, w *accounttest.World, a account.Account) string {
 			if _, err := byStaff(t, w, a, newEmail); err != nil {
 				t.Fatal(err)
 			}
 			return w.LastLink(accounttest.Email)
-		}, "Change your sign-in email?"},
+		}, "Change your sign-in email?", "/email/confirm"},
 		"a notice": {func(t *testing.T, w *accounttest.World, a account.Account) string {
 			if err := w.Accounts.Notify(ctx, w.Realm, a, mail.PasswordChanged, account.By{}, nil); err != nil {
 				t.Fatal(err)
 			}
 			return w.LastFreezeLink(accounttest.Email)
-		}, "Lock your account?"},
+		}, "Lock your account?", "/freeze/confirm"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			each(t, func(t *testing.T, w *accounttest.World) {
@@ -92,11 +93,13 @@ func TestAScannerThatSendsFormsChangesNothing(t *testing.T) {
 					if p.Status != http.StatusOK || p.H1() != c.h1 || b.Cookie("") != "" {
 						t.Fatalf("it ends at %d %q", p.Status, p.H1())
 					}
-					// Where nothing is chosen beforehand it may even send what it finds there.
-					if target, form := firstForm(p, "/email/confirm"); p.Has("decision") {
-						if p := b.Post(target, form); p.Status != http.StatusUnprocessableEntity {
-							t.Errorf("an answer that nobody chose: %d", p.Status)
-						}
+					// Nothing is chosen beforehand: it may even send what it finds there.
+					target, form := firstForm(p, c.at)
+					if p = b.Post(target, form); p.Status != http.StatusUnprocessableEntity || p.H1() != c.h1 || p.ByID("decision-err") != "Choose yes or no" {
+						t.Errorf("an answer that nobody chose: %d %q", p.Status, p.Text())
+					}
+					if p = b.Post(target+"?lang=es", form); p.Status != http.StatusUnprocessableEntity || p.ByID("decision-err") != "Elija sí o no" {
+						t.Errorf("in Spanish: %d %q", p.Status, p.Text())
 					}
 				}
 				after := find(t, w, a.ID)

@@ -28,15 +28,21 @@ type Tickets interface {
 	VoidAll(ctx context.Context, accountID uuid.UUID, reason string) error
 }
 
-// Directory finds people by name and login email. practice has it.
+// Directory finds people by name and login email, and knows what practices gave
+// to an address. practice has it.
 type Directory interface {
 	Reindex(ctx context.Context, accountID uuid.UUID) error
+	// Lapse takes back what practices other than one gave to an address whose
+	// owner has not signed in since: the account has another one now. It records
+	// e in the name of each.
+	Lapse(ctx context.Context, accountID, practice uuid.UUID, e audit.Event) error
 }
 
 // FactorSummary is what an account can prove itself by besides its password.
 type FactorSummary struct {
 	TOTP                    bool
 	Passkeys, RecoveryCodes int
+	Since                   time.Time // of the oldest second factor; zero: there is none
 }
 
 // Any reports whether there is a second factor at all. Recovery codes alone
@@ -47,6 +53,8 @@ func (f FactorSummary) Any() bool { return f.TOTP || f.Passkeys > 0 }
 // else may have added. factor has it.
 type Factors interface {
 	Of(ctx context.Context, accountID uuid.UUID) (FactorSummary, error)
+	// AddedSince reports whether there is anything that RemoveSince would remove.
+	AddedSince(ctx context.Context, accountID uuid.UUID, since time.Time) (bool, error)
 	// RemoveSince joins the caller's transaction, in which the account is
 	// locked. It reports whether there was anything, and tells nobody.
 	RemoveSince(ctx context.Context, r *realm.Realm, accountID uuid.UUID, since time.Time, by By) (removed bool, err error)

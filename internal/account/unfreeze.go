@@ -3,12 +3,12 @@ package account
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/portico-id/portico/internal/audit"
+	"github.com/portico-id/portico/internal/database"
 	"github.com/portico-id/portico/internal/mail"
 	"github.com/portico-id/portico/internal/realm"
 )
@@ -16,7 +16,8 @@ import (
 // Unfreeze opens a frozen account again, after the practice has found out who
 // is who. What a thief may know or have set does not open it: the password goes,
 // and so do a security answer and second factors that are not older than the
-// notice whose link froze the account. The person chooses a new password with a
+// oldest notice whose link worked when the account was frozen. That may also be
+// the person's own, so UnfreezingRemoves tells before what it will be. The person chooses a new password with a
 // link; whose answer is gone too is helped by the practice once more.
 //
 // The links of all notices so far end: whoever froze the account with one of
@@ -32,10 +33,7 @@ func (s *Service) Unfreeze(ctx context.Context, r *realm.Realm, accountID uuid.U
 		if a.FrozenAt == nil {
 			return ErrState
 		}
-		since := *a.FrozenAt
-		if a.FrozenNoticeAt != nil && a.FrozenNoticeAt.Before(since) {
-			since = *a.FrozenNoticeAt
-		}
+		since := a.distrustedSince()
 		gone, err := s.takeAway(ctx, r, a, since, by)
 		if err != nil {
 			return err
@@ -52,7 +50,7 @@ func (s *Service) Unfreeze(ctx context.Context, r *realm.Realm, accountID uuid.U
 		return s.audit.Record(ctx, audit.Event{Realm: r.Name, Kind: "account.unfrozen", Severity: audit.High, Actor: by.Actor,
 			Target: a.Actor(), PracticeID: by.PracticeID, ClientID: by.ClientID, IP: by.IP,
 			Details: by.Details(map[string]any{"reason": by.Reason, "frozen_at": a.FrozenAt.Format(time.RFC3339),
-				"since": since.Format(time.RFC3339), "removed": gone.names()})})
+				"since": since.Format(time.RFC3339), "removed": gone.Names()})})
 	})
 	if err != nil {
 		return fmt.Errorf("unfreeze account: %w", err)
@@ -60,17 +58,22 @@ func (s *Service) Unfreeze(ctx context.Context, r *realm.Realm, accountID uuid.U
 	return nil
 }
 
-// removal is what Unfreeze took away.
-type removal struct {
-	password, question, factors bool
+// Removal is what unfreezing takes away from an account.
+type Removal struct {
+	Password, Question, Factors bool
 }
 
-func (g removal) names() []string {
+// Proof reports whether it is more than the password, which a reset link
+// replaces: something that stood between such a link and the account.
+func (g Removal) Proof() bool { return g.Question || g.Factors }
+
+// Names are its parts for people and the trail.
+func (g Removal) Names() []string {
 	names := []string{}
 	for _, each := range []struct {
 		is   bool
 		name string
-	}{{g.password, "password"}, {g.question, "question"}, {g.factors, "second factors"}} {
+	}{{g.Password, "password"}, {g.Question, "question"}, {g.Factors, "second factors"}} {
 		if each.is {
 			names = append(names, each.name)
 		}
@@ -78,20 +81,51 @@ func (g removal) names() []string {
 	return names
 }
 
-// takeAway removes what a thief may know, and what may be the thief's.
-func (s *Service) takeAway(ctx context.Context, r *realm.Realm, a Account, since time.Time, by By) (g removal, err error) {
+// distrustedSince is from when on what was set on a frozen account is not
+// trusted.
+func (a Account) distrustedSince() time.Time {
+	if a.FrozenNoticeAt != nil && a.FrozenNoticeAt.Before(*a.FrozenAt) {
+		return *a.FrozenNoticeAt
+	}
+	return *a.FrozenAt
+}
 
+// UnfreezingRemoves tells what Unfreeze would take away: nothing from an account
+// that is not frozen. In the transaction that has locked the account it holds
+// until its end.
+func (s *Service) UnfreezingRemoves(ctx context.Context, r *realm.Realm, accountID uuid.UUID) (g Removal, err error) {
+	a, err := s.Find(ctx, r.Name, accountID)
+	if err != nil || a.FrozenAt == nil {
+		return g, err
+	}
+	since := a.distrustedSince()
+	err = s.db.QueryRow(ctx, `
+		SELECT EXISTS (SELECT 1 FROM password_credentials WHERE account_id = $1),
+			EXISTS (SELECT 1 FROM security_answers WHERE account_id = $1 AND set_at >= $2)`, a.ID, since).Scan(&g.Password, &g.Question)
+	if err != nil {
+		return g, fmt.Errorf("find what unfreezing removes: %w", err)
+	}
+	if s.peers.Factors != nil {
+		if g.Factors, err = s.peers.Factors.AddedSince(ctx, a.ID, since); err != nil {
+			return g, fmt.Errorf("find second factors: %w", err)
+		}
+	}
+	return g, nil
+}
+
+// takeAway removes what a thief may know, and what may be the thief's.
+func (s *Service) takeAway(ctx context.Context, r *realm.Realm, a Account, since time.Time, by By) (g Removal, err error) {
 	rows, err := s.db.Exec(ctx, `DELETE FROM password_credentials WHERE account_id = $1`, a.ID)
 	if err != nil {
 		return g, fmt.Errorf("remove password: %w", err)
 	}
-	g.password = rows > 0
+	g.Password = rows > 0
 	if rows, err = s.db.Exec(ctx, `DELETE FROM security_answers WHERE account_id = $1 AND set_at >= $2`, a.ID, since); err != nil {
 		return g, fmt.Errorf("remove answer: %w", err)
 	}
-	g.question = rows > 0
+	g.Question = rows > 0
 	if s.peers.Factors != nil {
-		if g.factors, err = s.peers.Factors.RemoveSince(ctx, r, a.ID, since, by); err != nil {
+		if g.Factors, err = s.peers.Factors.RemoveSince(ctx, r, a.ID, since, by); err != nil {
 			return g, fmt.Errorf("remove second factors: %w", err)
 		}
 	}
@@ -100,12 +134,12 @@ func (s *Service) takeAway(ctx context.Context, r *realm.Realm, a Account, since
 
 // tellOfUnfreeze says what to do now. The addresses of before get no link: they
 // are told, and have nothing to decide.
-func (s *Service) tellOfUnfreeze(ctx context.Context, r *realm.Realm, a Account, g removal, by By) error {
+func (s *Service) tellOfUnfreeze(ctx context.Context, r *realm.Realm, a Account, g Removal, by By) error {
 	data := map[string]string{"practice": by.Practice}
-	if g.password {
+	if g.Password {
 		data["password"] = "gone"
 	}
-	if g.factors {
+	if g.Factors {
 		data["factors"] = "gone"
 	}
 	if _, has, err := s.Question(ctx, a.ID); err != nil {
@@ -132,21 +166,14 @@ func (s *Service) tellOfUnfreeze(ctx context.Context, r *realm.Realm, a Account,
 }
 
 // emailsBefore are the login emails that an account had within
-// Recovery.RecentEmailChange, as the trail has them.
+// Recovery.RecentEmailChange, however many.
 func (s *Service) emailsBefore(ctx context.Context, r *realm.Realm, a Account) ([]string, error) {
-	after := s.db.Now(ctx).Add(-r.Recovery.RecentEmailChange)
-	if a.EmailChangedAt == nil || a.EmailChangedAt.Before(after) {
-		return nil, nil
-	}
-	changes, err := s.audit.History(ctx, r.Name, a.Actor(), []string{"email.changed"}, audit.Place{}, 10)
+	rows, err := s.db.Query(ctx, `
+		SELECT email FROM former_emails WHERE account_id = $1 AND replaced_at >= $2 AND email <> $3 ORDER BY replaced_at DESC, email`,
+		a.ID, s.db.Now(ctx).Add(-r.Recovery.RecentEmailChange), a.LoginEmail)
+	before, err := database.Collect(rows, err, func(r *database.Rows) (email string, err error) { return email, r.Scan(&email) })
 	if err != nil {
-		return nil, err
-	}
-	var before []string
-	for _, e := range changes {
-		if from := e.Text("from"); !e.At.Before(after) && from != "" && from != a.LoginEmail && !slices.Contains(before, from) {
-			before = append(before, from)
-		}
+		return nil, fmt.Errorf("find login emails of before: %w", err)
 	}
 	return before, nil
 }

@@ -22,6 +22,11 @@ func (s factorsOf) Of(_ context.Context, id uuid.UUID) (account.FactorSummary, e
 	return s[id], nil
 }
 
+func (s factorsOf) AddedSince(_ context.Context, id uuid.UUID, _ time.Time) (bool, error) {
+	_, has := s[id]
+	return has, nil
+}
+
 func (s factorsOf) RemoveSince(_ context.Context, _ *realm.Realm, id uuid.UUID, _ time.Time, _ account.By) (bool, error) {
 	_, has := s[id]
 	delete(s, id)

@@ -67,6 +67,9 @@ type Limits struct {
 	SearchesPerMinute int // and other looks at people
 	ChangesPerHour    int // everything that changes something
 	InvitationsPerDay int // of a practice, by all of its staff
+	// EmailChangesPerDay bounds tries to change a login email, each of which
+	// tells whether an address is taken.
+	EmailChangesPerDay int
 }
 
 // Deps is what the API is made of.
@@ -126,6 +129,9 @@ func New(d Deps) (*API, error) {
 	}
 	if d.Limits.InvitationsPerDay == 0 {
 		d.Limits.InvitationsPerDay = d.Practice.Staff.InvitationsPerDay
+	}
+	if d.Limits.EmailChangesPerDay == 0 {
+		d.Limits.EmailChangesPerDay = d.Practice.Staff.EmailChangesPerDay
 	}
 	base := strings.TrimSuffix(strings.TrimRight(d.BaseURL, "/"), Path) + Path
 	a := &API{d: d, base: base, log: d.Logger}
@@ -248,6 +254,8 @@ func register[I, O any](a *API, o operation, do func(context.Context, caller, *I
 		p := a.problemOf(ctx, err)
 		switch {
 		case p.Status == http.StatusForbidden, p.Status == http.StatusConflict, p.Code == "sign_in_again":
+			a.recordRefusal(ctx, who, o.id, p.asked, p)
+		case p.Code == "too_many": // what the middleware lets past is a limit on guessing
 			a.recordRefusal(ctx, who, o.id, "", p)
 		case p.Status == http.StatusNotFound: // trying other practices' ids must leave a trace
 			a.recordRefusal(ctx, who, o.id, askedFor(in), p)

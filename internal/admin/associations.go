@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/portico-id/portico/internal/account"
@@ -79,7 +80,7 @@ const notYet = "Nothing has changed yet. The guardian was asked for permission b
 var changeLoginEmail = operation{id: "changeLoginEmail", method: "PATCH", path: "/associations/{id}/login-email", scope: realm.ScopeAdminManage, tag: "Associations",
 	summary: "Change a guardian's login email",
 	text: "Open reset links and invitations end, the guardian is signed out everywhere, both addresses are told, and the new one counts as unverified until a link sent to it is used. " +
-		"An account that was invited gets a new invitation at the new address. The same address again changes nothing. Needs a recent sign-in. " +
+		"An account that was invited gets a new invitation at the new address. The same address again changes nothing. A person tries so many addresses a day. Needs a recent sign-in. " +
 		"202: the guardian also belongs to another practice, or the practice has added the account a short while ago. Nothing changes until the guardian allows it with the link mailed to the present address; login_email_change of the association says what waits.",
 	accepted: "The guardian was asked for permission; nothing has changed yet",
 	errors:   []int{400, 404, 409, 412, 413, 415, 422, 428}, example: exampleEmailChanged}
@@ -99,6 +100,9 @@ func (a *API) changeLoginEmail(ctx context.Context, who caller, in *emailInput) 
 	email, err := account.NormalizeEmail(in.Body.LoginEmail)
 	if err != nil {
 		return nil, invalid("body.login_email", "Enter an email address like name@example.com")
+	}
+	if err := a.countEmailChange(ctx, who); err != nil {
+		return nil, err
 	}
 	var out *emailOutput
 	err = a.d.DB.InTx(ctx, func(ctx context.Context) error {
@@ -160,7 +164,7 @@ func (a *API) applyEmail(ctx context.Context, who caller, c practice.Case, versi
 		err = a.changeEmail(ctx, who, c, email, by)
 	}
 	if err != nil {
-		return c, false, emailProblem(err, c)
+		return c, false, emailProblem(err, c, email)
 	}
 	e := a.eventAbout(who, "admin.email_changed", c)
 	if asked {
@@ -181,15 +185,6 @@ func (a *API) changeEmail(ctx context.Context, who caller, c practice.Case, emai
 	if _, err := a.d.Accounts.ChangeEmail(ctx, a.d.Patient, c.Tie.AccountID, c.Tie.Guardian.Version, email, by); err != nil {
 		return fmt.Errorf("change login email: %w", err)
 	}
-	// What other practices gave to the old address is not for the reader of the
-	// new one.
-	lapsed, err := a.d.People.Lapse(ctx, c.Tie.AccountID, c.Practice.ID)
-	if err != nil {
-		return err
-	}
-	if err := a.tellOthers(ctx, who, "association.lapsed", c, lapsed); err != nil {
-		return err
-	}
 	if account.State(c.Tie.Guardian.State) != account.Invited || c.Tie.Guardian.FrozenAt != nil {
 		return nil // a frozen account is invited again once it is unfrozen
 	}
@@ -197,12 +192,28 @@ func (a *API) changeEmail(ctx context.Context, who caller, c practice.Case, emai
 	return a.sendInvitation(ctx, a.d.Patient, c.Tie.AccountID, by)
 }
 
-func emailProblem(err error, c practice.Case) error {
+// countEmailChange bounds how many addresses one person can try: that an address
+// is taken has to be said, and must not be asked for a whole town. A try counts
+// before it is known how it ends, so that many at once tell no more.
+func (a *API) countEmailChange(ctx context.Context, who caller) error {
+	ok, after, err := a.d.Limiter.Allow(ctx, "admin.email:"+a.d.Practice.Name+":"+who.AccountID.String(), a.d.Limits.EmailChangesPerDay, 24*time.Hour)
+	if err != nil {
+		return fmt.Errorf("count change of the email: %w", err)
+	}
+	if !ok {
+		return newProblem("too_many", "You have changed enough login emails for today.").with("Retry-After", seconds(after))
+	}
+	return nil
+}
+
+func emailProblem(err error, c practice.Case, email string) error {
 	switch {
 	case errors.Is(err, account.ErrVersion):
 		return newProblem("version", "")
 	case errors.Is(err, account.ErrEmailTaken):
-		return newProblem("email_taken", "").about(c)
+		p := newProblem("email_taken", "").about(c)
+		p.asked = email // who tries one address after another is seen
+		return p
 	case errors.Is(err, account.ErrTooMany):
 		return newProblem("too_many_changes", "").about(c)
 	case errors.Is(err, account.ErrFrozen):
@@ -358,6 +369,9 @@ func (a *API) viewHelp(ctx context.Context, who caller, c practice.Case, v *asso
 	}
 	if v.Can.Unfreeze = p == nil; p != nil && c.Tie.Guardian.FrozenAt != nil {
 		v.UnfreezeBlocked = p.Detail
+	}
+	if v.UnfreezingRemoves, err = a.unfreezingRemoves(ctx, a.d.Patient, c.Tie.AccountID, c.Tie.Guardian.FrozenAt); err != nil {
+		return err
 	}
 	if p, err = a.factorsBlocked(ctx, who, c); err != nil {
 		return err

@@ -41,6 +41,7 @@ func operations(patient, association, reset, member uuid.UUID) []call {
 		{method: "PUT", path: path("/staff/%s/roles", member), body: `{"roles":["viewer"]}`, header: change},
 		{method: "DELETE", path: path("/staff/%s", member), header: change},
 		{method: "POST", path: path("/staff/%s/invitation", member), header: key},
+		{method: "POST", path: path("/staff/%s/unfreeze", member), body: identity, header: key},
 	}
 }
 

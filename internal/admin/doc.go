@@ -62,7 +62,8 @@
 // with a link mailed to the present address, and until then the practice that
 // asked sees what waits and can cancel it. A reset link may be sent, because it
 // only goes to the address on file. What another practice has given to an address
-// whose owner has not signed in since lapses when the address is changed.
+// whose owner has not signed in since lapses when the address is changed, by
+// whomever.
 // Unfreezing such a guardian, removing their second factors and a lapse leave an
 // event in the other practice's name as well.
 //
@@ -75,7 +76,8 @@
 // reader, and whatever staff try is answered as for an account that nobody has
 // activated. So who has typed a wrong address takes the invitation back and
 // invites the right one. That an address is taken is still said to who changes a
-// login email to it.
+// login email to it: who may do that tries so many addresses a day, each is
+// counted before it is looked up, and those that were taken stand in the trail.
 //
 // Nor does such an account give the practice power: for as long as
 // Recovery.RecentEmailChange says after it was tied, a change of its login email
@@ -98,6 +100,8 @@
 // What is named in the URL is somebody's place in one practice; its version is
 // the ETag. A frozen colleague is let in by another administrator, with a check of
 // the identity; where there is none, the operator does it (idp account unfreeze).
+// Not by a practice that has added the account a short while ago; every other
+// practice of the colleague's has it in its part of the trail.
 //
 // # Past the guardian's own proof
 //
@@ -109,6 +113,12 @@
 // email can be put right before it is unfrozen; then, or when staff had changed it
 // a short while before, unfreezing needs the permission waive and somebody who has
 // not changed it.
+//
+// Where unfreezing takes more away than the password, a security question or second
+// factors that were set since the oldest notice, it needs all that removing second
+// factors needs: whoever reads a mailbox can freeze the account, and being let in
+// again must not be the easier way past the second factor. It holds for colleagues
+// too. unfreezing_removes says before what will go.
 //
 // A role that a colleague has given counts for none of this as long as
 // Recovery.RecentEmailChange says, nor for unfreezing staff: one administrator is
@@ -127,6 +137,8 @@
 //     so of fifty at once one makes it and the others repeat its answer.
 //     Refusals are not kept: nothing was done, the key is still free.
 //   - Cursors are sealed and bound to the person and the search.
+//   - A name is judged before anybody is looked up, so that what only a new
+//     account would refuse does not tell who has one.
 //   - Errors are problem documents (RFC 9457), on unknown routes too. Their
 //     code is stable.
 package admin

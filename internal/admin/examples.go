@@ -56,7 +56,7 @@ var exampleHelped = object{"association_id": "0195713e-7d52-7c3f-9d0c-7a1f6f1f2b
 
 var exampleStaff = object{
 	"id": "0195713e-7d52-7c3f-9d0c-7a1f6f1f2b14", "practice": examplePractice, "name": "Ben Desk", "login_email": "ben@oak.example.test",
-	"state": "active", "frozen": false, "last_signed_in_at": "2025-03-06T13:55:02Z", "roles": []string{"front_desk"}, "you": false, "version": 3,
+	"state": "active", "frozen": false, "last_signed_in_at": "2025-03-06T13:55:02Z", "roles": []string{"front_desk"}, "you": false, "version": 3, "unfreezing_removes": []string{},
 }
 
 var exampleStaffPage = object{"items": []object{exampleStaff}}
@@ -91,7 +91,7 @@ func associationExample(email string, verified bool, version int, latest any) ob
 			"frozen_at": nil, "invited_at": nil, "second_factors": true, "last_signed_in_at": "2025-03-01T18:20:11Z", "locale": "es"},
 		"portal_access": true, "can": object{"change_login_email": true, "cancel_login_email_change": false, "reset_password": true,
 			"send_invitation": false, "cancel_invitation": false, "unfreeze": false, "remove_second_factors": false},
-		"change_needs_guardian": false, "login_email_change": nil, "change_blocked_reason": "", "change_blocked_code": "", "reset_blocked_reason": "", "reset_blocked_code": "", "unfreeze_blocked_reason": "",
+		"change_needs_guardian": false, "login_email_change": nil, "change_blocked_reason": "", "change_blocked_code": "", "reset_blocked_reason": "", "reset_blocked_code": "", "unfreeze_blocked_reason": "", "unfreezing_removes": []string{},
 		"version": version, "latest_reset": latest,
 	}
 }

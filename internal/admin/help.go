@@ -18,6 +18,8 @@ import (
 // help.
 type Helps interface {
 	Unfreeze(ctx context.Context, r *realm.Realm, id uuid.UUID, by account.By) error
+	// UnfreezingRemoves is what Unfreeze would take away.
+	UnfreezingRemoves(ctx context.Context, r *realm.Realm, id uuid.UUID) (account.Removal, error)
 	// RequestEmailChangeByStaff has the guardian allow the change.
 	RequestEmailChangeByStaff(ctx context.Context, r *realm.Realm, id uuid.UUID, version int64, email string, by account.By) (account.EmailChange, error)
 	PendingEmailChange(ctx context.Context, r *realm.Realm, id uuid.UUID) (account.EmailChange, error)
@@ -51,8 +53,8 @@ type helpedView struct {
 var unfreeze = operation{id: "unfreezeAccount", method: "POST", path: "/associations/{id}/account/unfreeze", scope: realm.ScopeAdminManage, tag: "Help",
 	summary: "Let the guardian of a frozen account in again",
 	text: "An account is frozen when somebody said “this wasn't me” with a link out of a notice. Make sure who you are talking to and that the login email is theirs; " +
-		"change it first if it is not. The old password goes, and so do an answer and second factors that may be a thief's; the guardian is told, and chooses a new password with a reset link. Every earlier freeze link ends. " +
-		"For some days after staff have changed the login email it needs the permission waive and somebody else than who changed it. Needs a recent sign-in.",
+		"change it first if it is not. The old password goes, and so do an answer and second factors that may be a thief's, whosever they are: unfreezing_removes of the association says before what it will be. The guardian is told, and chooses a new password with a reset link. Every earlier freeze link ends. " +
+		"Where more than the password goes, it needs what removing second factors needs. For some days after staff have changed the login email it needs the permission waive and somebody else than who changed it. Needs a recent sign-in.",
 	errors: []int{400, 404, 409, 413, 415, 422}, example: exampleUnfrozen}
 
 func (a *API) unfreeze(ctx context.Context, who caller, in *helpInput) (*helpOutput, error) {
@@ -225,8 +227,8 @@ func (a *API) unfreezeBlocked(ctx context.Context, who caller, c practice.Case) 
 	if c.Tie.Guardian.FrozenAt == nil {
 		return newProblem("not_frozen", ""), nil
 	}
-	if !a.emailIsNew(ctx, c) {
-		return nil, nil
+	if p, err := a.removalBlocked(ctx, who, c); p != nil || err != nil || !a.emailIsNew(ctx, c) {
+		return p, err
 	}
 	return a.changerBlocked(ctx, who, c)
 }
@@ -240,7 +242,7 @@ func (a *API) factorsBlocked(ctx context.Context, who caller, c practice.Case) (
 		return newProblem("account_frozen", ""), nil
 	}
 	if a.emailIsNew(ctx, c) {
-		return newProblem("email_changed_recently", ""), nil
+		return a.emailTooNew(c), nil
 	}
 	has, err := a.hasFactors(ctx, c)
 	if err != nil {

@@ -77,7 +77,10 @@ func TestSecondFactorsAreRemovedByThoseWhoMayWaive(t *testing.T) {
 		w.want(w.post(at+"/account/second-factor-removal", "front", "a", seen), 403, "permission")
 		changed := w.db.Now(w.t.Context()).Add(-6 * 24 * time.Hour)
 		w.exec(`UPDATE accounts SET email_changed_at = $2 WHERE id = $1`, w.rosa, changed)
-		w.want(w.post(at+"/account/second-factor-removal", "boss", "a", seen), 409, "email_changed_recently")
+		until := changed.Add(7 * 24 * time.Hour).Format("2 January 2006, 15:04 MST")
+		if r := w.want(w.post(at+"/account/second-factor-removal", "boss", "a", seen), 409, "email_changed_recently"); !strings.Contains(r.json["detail"].(string), "Until "+until) {
+			w.t.Errorf("does not say until when: %s", r.raw)
+		}
 		w.exec(`UPDATE accounts SET email_changed_at = $2, frozen_at = $2 WHERE id = $1`, w.rosa, changed.Add(-2*24*time.Hour))
 		w.want(w.post(at+"/account/second-factor-removal", "boss", "a", seen), 409, "account_frozen")
 		w.exec(`UPDATE accounts SET frozen_at = NULL WHERE id = $1`, w.rosa)

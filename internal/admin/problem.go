@@ -15,6 +15,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 
+	"github.com/portico-id/portico/internal/account"
 	"github.com/portico-id/portico/internal/database"
 	"github.com/portico-id/portico/internal/practice"
 	"github.com/portico-id/portico/internal/web"
@@ -34,6 +35,7 @@ type Problem struct {
 	header http.Header
 	target string // whom the refused action was about, for the audit trail
 	site   string // practice, for the audit trail
+	asked  string // what was asked for, for the audit trail
 }
 
 // Invalid is one thing that is wrong with a request. It never repeats the
@@ -173,6 +175,14 @@ func (a *API) problemOf(ctx context.Context, err error) *Problem {
 		return p
 	case errors.Is(err, practice.ErrNotFound):
 		return newProblem("not_found", "")
+	case errors.Is(err, account.ErrName), errors.Is(err, account.ErrNameEmpty), errors.Is(err, account.ErrEmail), errors.Is(err, practice.ErrValue):
+		return newProblem("invalid", "")
+	case errors.Is(err, account.ErrEmailTaken):
+		return newProblem("email_taken", "")
+	case errors.Is(err, account.ErrFrozen):
+		return newProblem("account_frozen", "")
+	case movedOn(err):
+		return newProblem("changed_meanwhile", "")
 	case errors.Is(err, database.ErrUnavailable), errors.Is(err, database.ErrRetry), errors.Is(err, database.ErrReadOnly),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		a.log.WarnContext(ctx, "admin request could not be answered", "request_id", web.RequestIDFrom(ctx), "error", err)
@@ -180,6 +190,18 @@ func (a *API) problemOf(ctx context.Context, err error) *Problem {
 	}
 	a.log.ErrorContext(ctx, "admin request failed", "request_id", web.RequestIDFrom(ctx), "error", err)
 	return newProblem("internal", "")
+}
+
+// movedOn tells whether an error says that something became different between
+// two looks: nothing was done, and another try decides on what is there now.
+func movedOn(err error) bool {
+	for _, each := range []error{account.ErrNotFound, account.ErrVersion, account.ErrState, account.ErrSameEmail, account.ErrEmailChange, account.ErrInvitation,
+		practice.ErrVersion, practice.ErrAccount, practice.ErrExists, ErrNoReset, ErrFinished} {
+		if errors.Is(err, each) {
+			return true
+		}
+	}
+	return false
 }
 
 // write answers with a problem outside of huma: unknown routes, and what the

@@ -37,6 +37,20 @@ func (a *API) moment(t time.Time) string {
 	return t.In(a.d.Practice.TimeZone).Format("2 January 2006, 15:04 MST")
 }
 
+// emailTooNew says until when nobody is let past a question or a second factor
+// after a change of the login email, and why: staff who have put a stranger's
+// change right wait as well, since nobody can tell that from the stranger's.
+func (a *API) emailTooNew(c practice.Case) *Problem { return a.tooNew(c.Tie.Guardian.EmailChangedAt) }
+
+func (a *API) tooNew(changed *time.Time) *Problem {
+	if changed == nil {
+		return newProblem("email_changed_recently", "")
+	}
+	return newProblem("email_changed_recently", "The login email was changed on "+a.moment(*changed)+", by its owner, by staff or by a stranger. "+
+		"Until "+a.moment(changed.Add(a.quiet()))+" nobody is let past the security question or the second factor, whoever made the change: "+
+		"the two together would open the account to whoever reads the new address.")
+}
+
 // waiveBlocked says why the caller cannot let the guardian past a question or a
 // second factor, or nil.
 func (a *API) waiveBlocked(ctx context.Context, who caller, c practice.Case) (*Problem, error) {

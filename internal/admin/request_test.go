@@ -263,6 +263,7 @@ func shape(v any) string {
 		if len(v) > 0 {
 			return "[" + shape(v[0]) + "]"
 		}
+		return "[]"
 	}
 	return ""
 }

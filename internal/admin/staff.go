@@ -27,6 +27,8 @@ type staffView struct {
 	Roles          []string     `json:"roles" nullable:"false" example:"[\"front_desk\"]"`
 	You            bool         `json:"you" doc:"Nobody changes their own roles"`
 	Version        int64        `json:"version" doc:"Of the roles; also the ETag"`
+
+	UnfreezingRemoves []string `json:"unfreezing_removes" nullable:"false" enum:"password,security_question,second_factors" doc:"What unfreezing the account would take away; empty when it is not frozen"`
 }
 
 type staffPage struct {
@@ -46,7 +48,7 @@ type staffOutput struct {
 
 func viewStaff(who caller, m practice.Member) staffView {
 	v := staffView{ID: m.ID, Practice: viewPractice(m.Practice), Name: m.Name, LoginEmail: m.LoginEmail, State: m.State,
-		Frozen: m.FrozenAt != nil, LastSignedInAt: m.LastSignedInAt, You: m.AccountID == who.AccountID, Version: m.Version}
+		Frozen: m.FrozenAt != nil, LastSignedInAt: m.LastSignedInAt, You: m.AccountID == who.AccountID, Version: m.Version, UnfreezingRemoves: []string{}}
 	for _, r := range m.Roles {
 		v.Roles = append(v.Roles, string(r))
 	}
@@ -68,7 +70,11 @@ func (a *API) listStaff(ctx context.Context, who caller, _ *struct{}) (*staffLis
 	}
 	out := &staffListOutput{staffPage{Items: []staffView{}}}
 	for _, m := range members {
-		out.Body.Items = append(out.Body.Items, viewStaff(who, m))
+		view, err := a.seeStaff(ctx, who, m)
+		if err != nil {
+			return nil, err
+		}
+		out.Body.Items = append(out.Body.Items, view)
 	}
 	e := a.event(who, "staff.listed")
 	e.Details = map[string]any{"found": len(members)}
@@ -114,11 +120,12 @@ func (a *API) getStaff(ctx context.Context, who caller, in *staffInput) (*staffO
 	if err := a.d.Audit.Record(ctx, a.eventOn(who, "staff.viewed", m)); err != nil {
 		return nil, err
 	}
-	return outStaff(who, m), nil
+	return a.outStaff(ctx, who, m)
 }
 
-func outStaff(who caller, m practice.Member) *staffOutput {
-	return &staffOutput{`"` + strconv.FormatInt(m.Version, 10) + `"`, viewStaff(who, m)}
+func (a *API) outStaff(ctx context.Context, who caller, m practice.Member) (*staffOutput, error) {
+	view, err := a.seeStaff(ctx, who, m)
+	return &staffOutput{`"` + strconv.FormatInt(m.Version, 10) + `"`, view}, err
 }
 
 // openStaff finds a member of a practice whose staff the caller manages.
@@ -317,7 +324,10 @@ func (a *API) changeRoles(ctx context.Context, who caller, in *rolesInput) (*sta
 			return err
 		}
 		m, err := a.d.People.Member(ctx, who.AccountID, m.ID)
-		out = outStaff(who, m)
+		if err != nil {
+			return err
+		}
+		out, err = a.outStaff(ctx, who, m)
 		return err
 	})
 	return out, err

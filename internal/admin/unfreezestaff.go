@@ -26,8 +26,8 @@ type unfreezeStaffOutput struct {
 
 var unfreezeStaff = operation{id: "unfreezeStaff", method: "POST", path: "/staff/{id}/unfreeze", scope: realm.ScopeAdminManage, tag: "Staff",
 	summary: "Let a member of staff whose account is frozen in again",
-	text: "An account is frozen when somebody said “this wasn't me” with a link out of a notice. Make sure who you are talking to. The old password goes, and so do an answer and second factors that may be a thief's; the person is told, and uses “Forgot your password?”. Every earlier freeze link ends. " +
-		"Never one's own, nor by who has changed its login email in the last days. Needs the permission manage_staff, by a role that no colleague gave in the last days, and a recent sign-in. " +
+	text: "An account is frozen when somebody said “this wasn't me” with a link out of a notice. Make sure who you are talking to. The old password goes, and so do an answer and second factors that may be a thief's, whosever they are: unfreezing_removes of the member says before what it will be. The person is told, and uses “Forgot your password?”. Every earlier freeze link ends. " +
+		"Never one's own, nor by who has changed its login email in the last days. Nor in the first days of an account that was there before the practice added it, nor, where more than the password goes, in the first days of a login email. Needs the permission manage_staff, by a role that no colleague gave in the last days, and a recent sign-in. " +
 		"The operator can do it too, with idp account unfreeze.",
 	errors: []int{400, 404, 409, 413, 415, 422}, example: exampleStaff}
 
@@ -71,6 +71,12 @@ func (a *API) mayUnfreezeStaff(ctx context.Context, who caller, m practice.Membe
 		}
 		return p.on(m)
 	}
+	if p, err := a.staffNewlyAttached(ctx, m); err != nil || p != nil {
+		if err != nil {
+			return err
+		}
+		return p.on(m)
+	}
 	by, _, err := a.changers(ctx, a.d.Practice, m.AccountID)
 	if err != nil {
 		return err
@@ -78,7 +84,28 @@ func (a *API) mayUnfreezeStaff(ctx context.Context, who caller, m practice.Membe
 	if by[audit.Account(who.AccountID)] {
 		return newProblem("second_person", "").on(m)
 	}
+	if p, err := a.staffRemovalBlocked(ctx, who, m); err != nil || p != nil {
+		if err != nil {
+			return err
+		}
+		return p.on(m)
+	}
 	return nil
+}
+
+// staffNewlyAttached refuses power over an account that was there before a
+// colleague added it, for as long as its owner may need to object: otherwise an
+// administrator opens anybody's frozen account by inviting its address.
+func (a *API) staffNewlyAttached(ctx context.Context, m practice.Member) (*Problem, error) {
+	if !m.Attached || m.Hidden { // what is hidden is answered like an account that is not frozen
+		return nil, nil
+	}
+	given, err := a.d.People.GivenAt(ctx, m.AccountID, m.Practice.ID, func(practice.Perms) bool { return true })
+	if err != nil || given.IsZero() || a.d.DB.Now(ctx).Sub(given) >= a.quiet() {
+		return nil, err
+	}
+	return newProblem("recently_attached", "It was there before your practice added it. From "+a.moment(given.Add(a.quiet()))+
+		" on an administrator can unfreeze it; until then one of a practice that has known the person for longer, or the operator."), nil
 }
 
 func (a *API) letStaffIn(ctx context.Context, who caller, m practice.Member, check string) (staffView, error) {
@@ -100,8 +127,24 @@ func (a *API) letStaffIn(ctx context.Context, who caller, m practice.Member, che
 	if err := a.d.Audit.Record(ctx, e); err != nil {
 		return staffView{}, err
 	}
+	// What one practice lets past, all rely on.
+	memberships, err := a.d.People.Memberships(ctx, m.AccountID)
+	if err != nil {
+		return staffView{}, err
+	}
+	for _, other := range memberships {
+		if other.Practice.ID == m.Practice.ID {
+			continue
+		}
+		e := a.eventOn(who, "staff.unfrozen_elsewhere", m)
+		e.Severity, e.PracticeID, e.IP = audit.High, other.Practice.ID.String(), ""
+		e.Details = map[string]any{"by_practice": m.Practice.ID.String()}
+		if err := a.d.Audit.Record(ctx, e); err != nil {
+			return staffView{}, err
+		}
+	}
 	if m, err = a.d.People.Member(ctx, who.AccountID, m.ID); err != nil {
 		return staffView{}, err
 	}
-	return viewStaff(who, m), nil
+	return a.seeStaff(ctx, who, m)
 }

@@ -94,6 +94,7 @@ type associationView struct {
 	ResetBlockedReason  string     `json:"reset_blocked_reason" doc:"Why no link can be sent, for staff to read; empty when one can"`
 	ResetBlockedCode    string     `json:"reset_blocked_code" example:"account_disabled" doc:"Code of the problem a reset would be answered with"`
 	UnfreezeBlocked     string     `json:"unfreeze_blocked_reason" doc:"Why a frozen account cannot be unfrozen by the asking person, for staff to read; else empty"`
+	UnfreezingRemoves   []string   `json:"unfreezing_removes" nullable:"false" enum:"password,security_question,second_factors" doc:"What unfreezing the account would take away; empty when it is not frozen"`
 	Version             int64      `json:"version" doc:"Of the guardian's account; also the ETag"`
 	LatestReset         *resetView `json:"latest_reset" doc:"The latest link this practice sent to the guardian; null when there is none"`
 

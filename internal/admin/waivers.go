@@ -125,7 +125,7 @@ func (a *API) waive(ctx context.Context, who caller, operation, id, key string, 
 		reset, err = do(ctx, a.d.Patient, StaffWaiver{ResetID: reset.ID, By: who.AccountID, PracticeID: c.Practice.ID,
 			IdentityCheck: check, ClientID: who.ClientID, IP: who.address()})
 		if err != nil {
-			return resetView{}, waiverProblem(err, c)
+			return resetView{}, a.waiverProblem(err, c)
 		}
 		return viewReset(who, c.Perms, reset), nil
 	})
@@ -155,7 +155,7 @@ func (a *API) stillMay(ctx context.Context, reset Reset, c practice.Case) error 
 	return nil
 }
 
-func waiverProblem(err error, c practice.Case) error {
+func (a *API) waiverProblem(err error, c practice.Case) error {
 	switch {
 	case errors.Is(err, ErrFinished):
 		return newProblem("reset_finished", "The link was used, replaced or has expired, so there is nothing to waive.").about(c)
@@ -164,7 +164,7 @@ func waiverProblem(err error, c practice.Case) error {
 	case errors.Is(err, ErrSecondPerson):
 		return newProblem("second_person", "").about(c)
 	case errors.Is(err, ErrEmailChanged):
-		return newProblem("email_changed_recently", "").about(c)
+		return a.emailTooNew(c).about(c)
 	case errors.Is(err, account.ErrFrozen):
 		return newProblem("account_frozen", "").about(c)
 	case errors.Is(err, account.ErrState):

@@ -81,8 +81,8 @@ const consentGiven = `'consent.given'`
 
 // History lists a realm's events of some kinds that are about target, newest
 // first, limit at most, from a place on. Consent that target gave to a client is
-// among them. An index leads to each row: what it costs does not grow with
-// what others do.
+// among them. An index leads to each row: what it costs does not grow with what
+// others do, nor with events of other kinds, which strangers may add.
 func (l *Log) History(ctx context.Context, realm, target string, kinds []string, from Place, limit int) ([]Entry, error) {
 	if len(kinds) == 0 || limit <= 0 {
 		return nil, nil
@@ -96,28 +96,29 @@ func (l *Log) History(ctx context.Context, realm, target string, kinds []string,
 	return found, nil
 }
 
+// historyQuery asks for a page of each kind and merges them, so that each part is
+// read from its place in the index.
 func historyQuery(realm, target string, kinds []string, from Place, limit int) (string, []any) {
 	if from == (Place{}) {
 		from = Place{At: farFuture}
 	}
 	args := []any{realm, target, from.At, from.ID, int64(limit)}
-	var list []string
-	for _, kind := range kinds {
-		args = append(args, kind)
-		list = append(list, "$"+strconv.Itoa(len(args)))
-	}
-	part := func(column, condition string) string {
-		return `SELECT * FROM (
+	var parts []string
+	part := func(column, kind string) {
+		parts = append(parts, `SELECT * FROM (
 			SELECT id, recorded_at, kind, outcome, actor, target, practice_id, client_id, ip, details
 			FROM audit_events
-			WHERE realm = $1 AND ` + column + ` = $2 AND (recorded_at, id) < ($3, $4) AND ` + condition + `
-			ORDER BY recorded_at DESC, id DESC LIMIT $5) AS ` + column + `_events`
+			WHERE realm = $1 AND `+column+` = $2 AND (recorded_at, id) < ($3, $4) AND kind = `+kind+`
+			ORDER BY recorded_at DESC, id DESC LIMIT $5) AS part`+strconv.Itoa(len(parts)))
 	}
-	query := part("target", "kind IN ("+strings.Join(list, ", ")+")")
-	if slices.Contains(kinds, strings.Trim(consentGiven, "'")) {
-		query += ` UNION ALL ` + part("actor", "kind = "+consentGiven)
+	for _, kind := range slices.Compact(slices.Sorted(slices.Values(kinds))) {
+		args = append(args, kind)
+		part("target", "$"+strconv.Itoa(len(args)))
+		if kind == strings.Trim(consentGiven, "'") {
+			part("actor", consentGiven)
+		}
 	}
-	return `SELECT * FROM (` + query + `) AS events ORDER BY recorded_at DESC, id DESC LIMIT $5`, args
+	return `SELECT * FROM (` + strings.Join(parts, " UNION ALL ") + `) AS events ORDER BY recorded_at DESC, id DESC LIMIT $5`, args
 }
 
 func scanEntry(r *database.Rows) (Entry, error) {

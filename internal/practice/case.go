@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/google/uuid"
 
-	"github.com/portico-id/portico/internal/audit"
 	"github.com/portico-id/portico/internal/database"
 )
 
@@ -76,40 +74,33 @@ const elsewhere = `SELECT 1 FROM associations o JOIN patients op ON op.id = o.pa
 	WHERE o.account_id = s.account_id AND op.practice_id <> p.practice_id AND o.portal_access
 		AND (o.ends_on = '' OR o.ends_on >= $5)`
 
+// addressesOf selects the login emails that an account has and ever had, from
+// the numbers of two parameters: its ID and its realm.
+func addressesOf(id, realm string) string {
+	return `
+		SELECT login_email AS email FROM accounts WHERE id = ` + id + ` AND realm = ` + realm + `
+		UNION SELECT f.email FROM former_emails f JOIN accounts a ON a.id = f.account_id WHERE f.account_id = ` + id + ` AND a.realm = ` + realm
+}
+
 // sharesAddress tells whether a member of staff and a guardian have, or ever
 // had, the same login email: a new one in My Account makes nobody a stranger to
-// their own family's account.
-func (s *Store) sharesAddress(ctx context.Context, staff, guardian uuid.UUID) (bool, error) {
-	mine, err := s.Addresses(ctx, staff)
+// their own family's account, and neither do many.
+func (s *Store) sharesAddress(ctx context.Context, staff, guardian uuid.UUID) (shares bool, err error) {
+	err = s.db.QueryRow(ctx, `
+		SELECT EXISTS (SELECT 1 FROM (`+addressesOf("$1", "$2")+`) AS mine JOIN (`+addressesOf("$3", "$4")+`) AS theirs ON theirs.email = mine.email)`,
+		staff, s.realms.Practice, guardian, s.realms.Patient).Scan(&shares)
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("compare login emails: %w", err)
 	}
-	theirs, err := s.addresses(ctx, s.realms.Patient, guardian)
-	return slices.ContainsFunc(theirs, func(email string) bool { return slices.Contains(mine, email) }), err
+	return shares, nil
 }
 
-// Addresses lists the login emails that a member of staff has and had.
+// Addresses lists the login emails that a member of staff has and ever had.
 func (s *Store) Addresses(ctx context.Context, staff uuid.UUID) ([]string, error) {
-	return s.addresses(ctx, s.realms.Practice, staff)
-}
-
-// addresses reads what an account signs in with, and from the trail what it did.
-func (s *Store) addresses(ctx context.Context, realm string, account uuid.UUID) ([]string, error) {
-	var email string
-	err := s.db.QueryRow(ctx, `SELECT login_email FROM accounts WHERE id = $1 AND realm = $2`, account, realm).Scan(&email)
-	if errors.Is(err, database.ErrNoRows) {
-		return nil, nil
-	}
+	rows, err := s.db.Query(ctx, addressesOf("$1", "$2")+` ORDER BY email`, staff, s.realms.Practice)
+	all, err := database.Collect(rows, err, func(r *database.Rows) (email string, err error) { return email, r.Scan(&email) })
 	if err != nil {
-		return nil, fmt.Errorf("read login email: %w", err)
+		return nil, fmt.Errorf("read login emails: %w", err)
 	}
-	changes, err := s.audit.History(ctx, realm, audit.Account(account), []string{"email.changed"}, audit.Place{}, 100)
-	if err != nil {
-		return nil, err
-	}
-	all := []string{email}
-	for _, e := range changes {
-		all = append(all, e.Text("from"), e.Text("to"))
-	}
-	return slices.DeleteFunc(all, func(s string) bool { return s == "" }), nil
+	return all, nil
 }

@@ -3,8 +3,8 @@
 //
 // It owns the tables practices, staff_roles, staff_members, staff_persons,
 // patients, associations, patient_search_keys and practice_invitations. It does not own accounts: it reads the
-// facts of a guardian (name, login email, state) by joining them, and never
-// writes them. It has no pages and no routes; package admin serves what is
+// facts of a guardian (name, login email, the emails of before, state) by joining
+// them, and never writes them. It has no pages and no routes; package admin serves what is
 // read here, imports and the demo write it with the Upsert functions.
 //
 // # Scope
@@ -37,7 +37,8 @@
 // knowing who has an account with it. What they typed then stands for the account
 // in everything that is read and searched here (Tie.Hidden, Member.Hidden), until
 // its owner has signed in since. CleanUp, a few minutes later, has the patient
-// found by the account's own name.
+// found by the account's own name. What was given to an address whose owner has not
+// come lapses when the account gets another one (Lapse).
 //
 // # Promises
 //

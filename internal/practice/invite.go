@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/google/uuid"
 
+	"github.com/portico-id/portico/internal/audit"
 	"github.com/portico-id/portico/internal/database"
 )
 
@@ -112,19 +114,27 @@ type Elsewhere struct{ AssociationID, PracticeID uuid.UUID }
 
 // Lapse takes back the associations of other practices with an account whose
 // owner has not signed in since: they were given to an address, and the address
-// is another one's now. The caller has changed it, and records what it returns.
-func (s *Store) Lapse(ctx context.Context, account, practice uuid.UUID) ([]Elsewhere, error) {
+// is another one's now. practice is the one that has changed it, uuid.Nil when
+// the owner has. It records e in the name of each that loses one, and joins the
+// caller's transaction.
+func (s *Store) Lapse(ctx context.Context, account, practice uuid.UUID, e audit.Event) error {
 	list, err := s.elsewhere(ctx, `s.account_id = $1 AND p.practice_id <> $2 AND s.portal_access AND s.attached_at IS NOT NULL
 		AND (g.last_signed_in_at IS NULL OR g.last_signed_in_at < s.attached_at)`, account, practice)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for _, e := range list {
-		if err := s.Withdraw(ctx, e.AssociationID); err != nil {
-			return nil, err
+	said := e.Details
+	for _, gone := range list {
+		if err := s.Withdraw(ctx, gone.AssociationID); err != nil {
+			return err
+		}
+		e.PracticeID, e.Details = gone.PracticeID.String(), map[string]any{"association": gone.AssociationID.String()}
+		maps.Copy(e.Details, said)
+		if err := s.audit.Record(ctx, e); err != nil {
+			return err
 		}
 	}
-	return list, nil
+	return nil
 }
 
 // Others lists the associations of other practices that give the account

@@ -30,6 +30,8 @@ type Member struct {
 	// Hidden: what is said of the account is what its colleague has typed, as
 	// in Tie.
 	Hidden bool
+	// Attached: the account was there before a colleague made its owner a member.
+	Attached bool
 }
 
 // managers are the roles that may manage staff, as an SQL list.
@@ -57,7 +59,7 @@ const memberColumns = `
 	CASE WHEN ` + stranger + ` THEN m.invited_email ELSE a.login_email END,
 	CASE WHEN ` + stranger + ` THEN 'invited' ELSE a.state END,
 	CASE WHEN ` + stranger + ` THEN NULL ELSE a.frozen_at END,
-	CASE WHEN ` + stranger + ` THEN NULL ELSE a.last_signed_in_at END, ` + stranger
+	CASE WHEN ` + stranger + ` THEN NULL ELSE a.last_signed_in_at END, ` + stranger + `, m.invited_email <> ''`
 
 // Members lists the staff of the practices in which the asking person may
 // manage staff, by practice and name.
@@ -112,7 +114,7 @@ func (s *Store) members(ctx context.Context, staff uuid.UUID, where string, more
 		var m Member
 		var role Role
 		if err := rows.Scan(&m.ID, &m.AccountID, &m.Version, &m.Practice.ID, &m.Practice.Name, &m.Practice.SupportPhone,
-			&m.Name, &m.LoginEmail, &m.State, &m.FrozenAt, &m.LastSignedInAt, &m.Hidden, (*string)(&role)); err != nil {
+			&m.Name, &m.LoginEmail, &m.State, &m.FrozenAt, &m.LastSignedInAt, &m.Hidden, &m.Attached, (*string)(&role)); err != nil {
 			return nil, fmt.Errorf("read staff: %w", err)
 		}
 		if n := len(out); n == 0 || out[n-1].ID != m.ID {

@@ -1,6 +1,7 @@
 package practice
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -311,26 +312,37 @@ func TestAnAddressOfBeforeIsOnesOwn(t *testing.T) {
 			w.must(err)
 			return c.Own
 		}
-		moved := func(realm string, id uuid.UUID, from, to string) {
-			w.must(w.s.audit.Record(ctx, audit.Event{Realm: realm, Kind: "email.changed", Actor: audit.Account(id), Target: audit.Account(id),
-				Details: map[string]any{"from": from, "to": to}}))
-			_, err := db.Exec(ctx, `UPDATE accounts SET login_email = $2 WHERE id = $1`, id, to)
+		moved := func(id uuid.UUID, from, to string) {
+			t.Helper()
+			_, err := db.Exec(ctx, `INSERT INTO former_emails (account_id, email, replaced_at) VALUES ($1, $2, $3)
+				ON CONFLICT (account_id, email) DO NOTHING`, id, from, db.Now(ctx))
+			w.must(err)
+			_, err = db.Exec(ctx, `UPDATE accounts SET login_email = $2 WHERE id = $1`, id, to)
 			w.must(err)
 		}
-		moved("patient", w.rosa, "rosa.cruz@example.test", "rosa@home.example.test")
+		moved(w.rosa, "rosa.cruz@example.test", "rosa@home.example.test")
 		if own() {
 			t.Error("a stranger's")
 		}
-		moved("practice", w.admin, "rosa@home.example.test", "admin2@oak.example.test")
+		moved(w.admin, "rosa@home.example.test", "admin2@oak.example.test")
 		if !own() {
 			t.Error("the staff's address of before is the guardian's")
 		}
-		moved("patient", w.rosa, "rosa@home.example.test", "else@example.test")
+		moved(w.rosa, "rosa@home.example.test", "else@example.test")
 		if !own() {
 			t.Error("both addresses of before")
 		}
-		moved("practice", w.elmAdmin, "x@example.test", "y@example.test")
-		if mine, err := w.s.Addresses(ctx, w.elmAdmin); err != nil || fmt.Sprint(mine) != "[y@example.test x@example.test y@example.test]" {
+		// Nor by a hundred further addresses.
+		for i := range 130 {
+			moved(w.rosa, fmt.Sprintf("else%d@example.test", i), "now@example.test")
+			moved(w.admin, fmt.Sprintf("admin%d@oak.example.test", i), "now@oak.example.test")
+		}
+		if !own() {
+			t.Error("enough changes make a stranger")
+		}
+		// What somebody else had is not theirs.
+		moved(w.elmAdmin, "rosa@home.example.test", "y@example.test")
+		if mine, err := w.s.Addresses(ctx, w.elmAdmin); err != nil || fmt.Sprint(mine) != "[rosa@home.example.test y@example.test]" {
 			t.Errorf("%v %v", mine, err)
 		}
 	})
@@ -358,8 +370,16 @@ func TestAGuardianIsSharedWithWhomTheyHaveSignedInFor(t *testing.T) {
 		if got := look(); got != "true true" {
 			t.Errorf("signed in: %s", got)
 		}
-		if lapsed, err := w.s.Lapse(ctx, w.rosa, w.oak.ID); err != nil || len(lapsed) != 0 {
-			t.Errorf("what has been signed in for does not lapse: %v %v", lapsed, err)
+		lapse := func(by uuid.UUID) (events int64) {
+			t.Helper()
+			e := audit.Event{Realm: "patient", Kind: "association.lapsed", Severity: audit.High, Actor: "system", Target: audit.Account(w.rosa), Details: map[string]any{"by_practice": by.String()}}
+			w.must(db.InTx(ctx, func(ctx context.Context) error { return w.s.Lapse(ctx, w.rosa, by, e) }))
+			w.must(db.QueryRow(ctx, `SELECT COUNT(*) FROM audit_events WHERE kind = 'association.lapsed' AND practice_id = $1 AND target = $2
+				AND details LIKE $3 AND details LIKE '%by_practice%'`, w.elm.ID.String(), audit.Account(w.rosa), "%"+id.String()+"%").Scan(&events))
+			return events
+		}
+		if lapse(w.oak.ID) != 0 || lapse(uuid.Nil) != 0 || look() != "true true" {
+			t.Error("what has been signed in for does not lapse")
 		}
 		w.must(w.s.Withdraw(ctx, id))
 		if got := look(); got != "false false" {
@@ -368,9 +388,17 @@ func TestAGuardianIsSharedWithWhomTheyHaveSignedInFor(t *testing.T) {
 		dbtest.Advance(db, time.Minute)
 		_, err = w.s.Invite(ctx, w.elmAdmin, a, &Typed{Email: "rosa.cruz@example.test", Name: "R"})
 		w.must(err)
-		lapsed, err := w.s.Lapse(ctx, w.rosa, w.oak.ID)
-		if err != nil || fmt.Sprint(lapsed) != fmt.Sprint([]Elsewhere{{id, w.elm.ID}}) || look() != "false false" {
-			t.Errorf("lapsed %v %v", lapsed, err)
+		if lapse(w.elm.ID) != 0 {
+			t.Error("a practice's own lapses")
+		}
+		if lapse(w.oak.ID) != 1 || look() != "false false" {
+			t.Error("it did not lapse")
+		}
+		dbtest.Advance(db, time.Minute)
+		_, err = w.s.Invite(ctx, w.elmAdmin, a, &Typed{Email: "rosa.cruz@example.test", Name: "R"})
+		w.must(err)
+		if lapse(uuid.Nil) != 2 || look() != "false false" {
+			t.Error("it did not lapse when the owner changed the address")
 		}
 	})
 }

@@ -101,7 +101,8 @@ func ownAccount(t *testing.T, w *world) {
 	w.ownLinks(moved, "freeze")
 }
 
-// through opens a link and presses its buttons until there are none.
+// through opens a link, presses its buttons until there are none, and says yes
+// to what it is asked.
 func (b *browser) through(link string) {
 	b.t.Helper()
 	p := b.open(link)
@@ -109,7 +110,11 @@ func (b *browser) through(link string) {
 		if find(p.doc, func(n *html.Node) bool { return n.Data == "form" && attr(n, "method") == "post" }) == nil {
 			return
 		}
-		p = b.send(p)
+		if find(p.doc, func(n *html.Node) bool { return attr(n, "name") == "decision" }) == nil {
+			p = b.send(p)
+		} else {
+			p = b.send(p, "decision", "yes")
+		}
 	}
 }
 
