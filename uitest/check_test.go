@@ -139,6 +139,9 @@ func (p *page) check(step string) {
 	} else {
 		p.screenshot(step)
 		look(p.structure, p.axe, p.reflow)
+		if err := p.noteTexts(step); err != nil {
+			p.fatalf("%s: %v", step, err)
+		}
 		if fullMatrix {
 			for _, other := range p.profile.others() {
 				look(func() ([]string, error) { return p.seenBy(other, step) })

@@ -46,7 +46,7 @@ func application(t *testing.T, issuer string, more ...string) string {
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		outcome := "refused"
-		if r.URL.Query().Get("code") != "" {
+		if r.FormValue("code") != "" {
 			outcome = "allowed"
 		}
 		fmt.Fprintf(w, `<!doctype html><html lang=en><title>Application</title><link rel=icon href="data:,"><main><h1>%s</h1></main>`, outcome)

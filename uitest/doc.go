@@ -16,7 +16,12 @@
 //   - check_test.go holds every page to the bar: axe without a violation,
 //     one main and one h1, ids that exist once, no sideways scrolling at 320 px,
 //     with text at 200 % and with wide spacing, nothing in the console;
+//   - coverage_test.go notes which of the provider's texts the checked pages
+//     showed: a whole run fails when a page, or a state of error, was not seen
+//     in English and in Spanish;
 //   - selftest_test.go seeds defects and shows that the checks see them;
+//   - states_test.go, states_factor_test.go and strangers_test.go lead straight to what
+//     no journey reaches;
 //   - the other files are the journeys.
 //
 // Two households live the journeys: one reads English on a light phone, one

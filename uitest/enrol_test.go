@@ -35,6 +35,9 @@ func enrol(t *testing.T, d *demo, pr profile) {
 	p.press(p.say("factor.passkey.create"))
 	p.passkeySays("passkey", p.say("factor.passkey.cancelled"))
 	p.check("3-passkey-cancelled")
+	p.willLoad()
+	p.tamper(emptyAnswer)
+	p.refusedWith("3-passkey-refused", p.say("factor.passkey.title"), http.StatusUnprocessableEntity, "enrol.error.passkey")
 	p.verifies(true)
 	p.follow(p.say("factor.passkey.create"))
 	p.shown("4-codes", p.say("factor.codes.title"))
@@ -127,5 +130,23 @@ func demanded(t *testing.T, d *demo, email string, pr profile) {
 	p.follow(p.say("factor.remove") + " " + p.say("factor.app"))
 	p.shown("10-cannot-remove", p.say("factor.remove.title_app"))
 	p.says(p.say("factor.remove.required"))
+	p.removeTheOther(d, who)
 	p.must(call(webauthn.CommandDisable, struct{}{}))
+}
+
+// removeTheOther takes one of two second steps away, while the other one has
+// gone in another window.
+func (p *page) removeTheOther(d *demo, who person) {
+	p.t.Helper()
+	p.verifies(true)
+	p.visit(d.Realms["practice"].Issuer + "/account/second-step/passkey")
+	p.await("passkey", p.say("factor.passkey.title"), "")
+	p.follow(p.say("factor.passkey.create"))
+	p.await("both", p.say("factor.title"), p.say("factor.done.passkey"))
+	p.follow(p.say("factor.remove") + " " + p.say("factor.app"))
+	title := p.say("factor.remove.title_app")
+	p.await("remove", title, "")
+	d.exec(p.t, "DELETE FROM passkeys WHERE account_id = (SELECT id FROM accounts WHERE login_email = ?)", who.Email)
+	p.follow(p.say("factor.remove"))
+	p.refusedWith("11-stays", title, http.StatusUnprocessableEntity, "factor.remove.error.required")
 }

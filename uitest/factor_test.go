@@ -117,7 +117,8 @@ func secondStep(t *testing.T, d *demo, pr profile) {
 	p.shown("10-rename", p.say("factor.rename.title"))
 	p.fill("name", p.or("Old tablet", "Tableta vieja"))
 	p.follow(p.say("factor.rename.submit"))
-	p.await("renamed", title, p.say("factor.done.renamed"))
+	p.await("10-renamed", title, p.say("factor.done.renamed"))
+	p.check("10-renamed")
 	p.follow(p.say("factor.remove") + " " + p.or("Old tablet", "Tableta vieja"))
 	p.shown("11-remove-passkey", p.say("factor.remove.title_passkey"))
 	p.follow(p.say("factor.remove"))
@@ -127,7 +128,8 @@ func secondStep(t *testing.T, d *demo, pr profile) {
 	p.shown("13-remove-app", p.say("factor.remove.title_app"))
 	p.says(p.say("factor.remove.last"))
 	p.follow(p.say("factor.remove"))
-	p.await("nothing left", title, p.say("factor.done.app_removed"))
+	p.await("14-nothing-left", title, p.say("factor.done.app_removed"))
+	p.check("14-nothing-left")
 	p.must(call(webauthn.CommandDisable, struct{}{}))
 }
 

@@ -112,6 +112,7 @@ func (p *page) walk() ([]string, error) {
 	}
 	type plan struct {
 		Stops  int  `json:"stops"`
+		Parts  int  `json:"parts"`
 		Frames bool `json:"frames"`
 	}
 	walk := "(() => {" + coloursSource + "globalThis.uitestWalker = (" + walkSource + ")})();"
@@ -119,7 +120,7 @@ func (p *page) walk() ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("walk: %w", err)
 	}
-	stops := before.Stops + 1
+	stops := before.Stops + before.Parts + 1
 	if before.Frames {
 		stops += 20 // Tab goes through what is in them
 	}

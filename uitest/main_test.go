@@ -60,7 +60,17 @@ func run(m *testing.M) int {
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
 		_ = flag.Set("test.parallel", "4") // a number is always right
 	}
-	return m.Run()
+	code := m.Run()
+	if code == 0 && wholeRun() {
+		missing := covered.unseen(excused)
+		for _, line := range missing {
+			fmt.Println("uitest: in the browser,", line)
+		}
+		if len(missing) > 0 {
+			return 1
+		}
+	}
+	return code
 }
 
 // findChromium returns the path of a Chromium or Chrome.

@@ -67,6 +67,7 @@ type page struct {
 	walked        bool                     // tab through each page, in the full matrix all are
 	hands         bool                     // whether there is a mouse or a thumb; else all is done by keyboard
 	authenticator webauthn.AuthenticatorID // of the device, see withAuthenticator
+	issuers       []string                 // addresses below them are the provider's
 	english       string                   // addresses below it are in English whatever the person reads
 
 	mu        sync.Mutex
@@ -126,6 +127,9 @@ func (d *demo) open(t *testing.T, journey string, pr profile) *page {
 	p.quick = d.engine != sqlite
 	p.hands = !fullMatrix || pr.phone
 	p.english = d.Realms["practice"].Portal
+	for _, realm := range d.Realms {
+		p.issuers = append(p.issuers, realm.Issuer)
+	}
 	return p
 }
 

@@ -152,6 +152,7 @@ func (p *page) showPassword() {
 	if got, want := kind(), "password "+p.say("password.is_hidden"); got != want {
 		p.t.Errorf("after Hide the field is %q, want %q", got, want)
 	}
+	p.check("hide-password")
 }
 
 // changePasswordPatient is the second journey: Settings → My Account → Change

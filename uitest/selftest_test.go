@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -109,6 +110,42 @@ func TestTheChecksSeeSeededDefects(t *testing.T) {
 			t.Errorf("%s: reported %s", d.path, all)
 		case d.report != "" && !strings.Contains(all, d.report):
 			t.Errorf("%s: want a report of %q, got %q", d.path, d.report, all)
+		}
+	}
+}
+
+// TestTheCoverageSeesWhatIsMissing shows that a text counts only where it
+// belongs, in the language it was read in, and that a journey less is noticed.
+func TestTheCoverageSeesWhatIsMissing(t *testing.T) {
+	c := newCoverage()
+	en, es := texts("en"), texts("es")
+	missing := func(key, lang string) bool {
+		return slices.ContainsFunc(c.unseen(nil), func(line string) bool {
+			return strings.HasPrefix(line, key+" ("+lang+") was never shown")
+		})
+	}
+	expect := func(when, key, lang string, want bool) {
+		t.Helper()
+		if got := missing(key, lang); got != want {
+			t.Errorf("%s: %s (%s) is missing: %t, want %t", when, key, lang, got, want)
+		}
+	}
+	expect("nothing was shown", "signin.title", "en", true)
+	expect("nothing was shown", "mail.reset.subject", "en", false) // other tests'
+	c.note("en", "a step", shownTexts{Heading: "My Account", Said: []string{en["signin.title"]}, All: []string{en["signin.title"], en["signin.error.no_match"]}})
+	expect("a button has the words", "signin.title", "en", true)
+	expect("not where errors are said", "signin.error.no_match", "en", true)
+	expect("as heading", "account.title", "en", false)
+	c.note("en", "a step", shownTexts{Heading: en["signin.title"], Said: []string{"Too many tries. Wait 7 minutes or reset your password."}})
+	expect("as heading", "signin.title", "en", false)
+	expect("as heading in English", "signin.title", "es", true)
+	expect("filled, in the plural", "signin.error.slow_down.other", "en", false)
+	expect("the other form of it", "signin.error.slow_down.one", "en", false)
+	c.note("es", "a step", shownTexts{Heading: es["signin.title"]})
+	expect("in Spanish", "signin.title", "es", false)
+	for excuse, want := range map[string]string{"signin.title": "needs no excuse", "signin.nothing": "there is no such text"} {
+		if found := strings.Join(c.unseen(map[string]string{excuse: "tired"}), "\n"); !strings.Contains(found, want) {
+			t.Errorf("the excuse for %s stands: want %q", excuse, want)
 		}
 	}
 }

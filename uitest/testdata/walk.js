@@ -27,7 +27,9 @@
       else if (document.activeElement) document.activeElement.blur();
       scrollTo({ left, top, behavior: "instant" });
     } };
-    return { stops: stops.length, frames: [...document.querySelectorAll("iframe")].some(visible) };
+    // Tab stops at each part of a date, and at its calendar.
+    const parts = 3 * stops.filter((el) => el.type === "date").length;
+    return { stops: stops.length, parts, frames: [...document.querySelectorAll("iframe")].some(visible) };
   },
   done() {
     const { stops, seen, stop } = globalThis.uitestWalk;
