@@ -37,6 +37,7 @@ func (c *Config) readClient(s *section, r realm.Realm) *realm.Client {
 		InitiateLoginURI: s.webAddress("initiate_login_uri"),
 		ClientURI:        s.webAddress("client_uri"),
 	}
+	readClientWords(s.sub("translations"), r.Locales, cl)
 	readKeys(s, cl)
 	readAuthentication(s, cl)
 	readGrants(s, r, cl)
@@ -50,6 +51,19 @@ func (c *Config) readClient(s *section, r realm.Realm) *realm.Client {
 	}
 	c.readScopes(s, r, cl)
 	return cl
+}
+
+// readClientWords reads what a client is called in the languages of its realm.
+func readClientWords(s *section, locales []string, cl *realm.Client) {
+	defer s.done()
+	cl.Names = map[string]string{}
+	for _, lang := range locales {
+		words := s.sub(lang)
+		if name := words.text("name", "").v; name != "" {
+			cl.Names[lang] = name
+		}
+		words.done()
+	}
 }
 
 func readAuthentication(s *section, cl *realm.Client) {

@@ -52,6 +52,10 @@ func TestTheExampleIsValid(t *testing.T) {
 	if practice.OAuth.ScopeAudiences[realm.ScopeAdminRead] != "https://id.example.test/admin/v1" || !portal.AllowsAudience("https://id.example.test/admin/v1") {
 		t.Errorf("%+v %+v", practice.OAuth, portal)
 	}
+	patient, _ := c.Set().ByName("patient")
+	if p, _ := patient.Client("patient-portal"); p.NameIn("es") != "Portal del Paciente" || p.NameIn("en") != "Patient Portal" {
+		t.Errorf("%q %q", p.NameIn("es"), p.NameIn("en"))
+	}
 	if practice.Lifetimes.SessionIdle != 15*time.Minute {
 		t.Errorf("%+v", practice.Lifetimes)
 	}

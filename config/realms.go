@@ -277,6 +277,8 @@ func readSignIn(s *section, d realm.SignInPolicy) realm.SignInPolicy {
 		MaxDelay:           s.duration("max_delay", d.MaxDelay, time.Minute, 24*time.Hour),
 		DisableAtFailures:  s.number("disable_at_failures", d.DisableAtFailures, 10, d.DisableAtFailures),
 		AttemptsPerNetwork: s.number("attempts_per_network_per_hour", d.AttemptsPerNetwork, 10, 1000000),
+		// More than one session has before it ends: else whoever stole one uses up those of all.
+		ConfirmTriesPerDay: s.number("confirm_tries_per_day", d.ConfirmTriesPerDay, d.DisableAtFailures+d.DisableAtFailures/2, 10*d.DisableAtFailures),
 
 		ForgetFailures:      s.duration("forget_failures", d.ForgetFailures, time.Hour, 30*day),
 		ForgetStreak:        s.duration("forget_streak", d.ForgetStreak, 30*day, 730*day),

@@ -176,7 +176,7 @@ func (p *page) historyAndApps(d *demo) {
 	p.toAccount(d)
 	p.row("account.see", "account.apps")
 	p.shown("16-apps", p.say("apps.title"))
-	portal := p.or("Patient Portal", "Patient Portal")
+	portal := p.or("Patient Portal", "Portal del Paciente")
 	p.follow(p.say("apps.remove") + " " + portal)
 	p.shown("17-remove-app", p.say("apps.remove.title", "app", portal))
 	p.follow(p.say("apps.remove"))

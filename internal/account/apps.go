@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,16 +12,24 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/portico-id/portico/internal/realm"
+	"github.com/portico-id/portico/internal/web"
 )
 
 // App is a client that an account lets in.
 type App struct {
 	ClientID   string
 	Name       string
-	Registered bool // it registered itself: nobody has looked at its name
+	Names      map[string]string // by language, where another one is shown
+	Registered bool              // it registered itself: nobody has looked at its name
 	Since      time.Time
 	LastUsed   time.Time // zero: not by what it may do now
 	MaySee     []string  // keys of sentences
+}
+
+// in is the app as people who read a language are told of it.
+func (a App) in(lang string) App {
+	a.Name = cmp.Or(a.Names[lang], a.Name)
+	return a
 }
 
 // ErrApp says that an account has no such app.
@@ -72,7 +81,11 @@ func (h *Handler) appsPage(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return h.pages.Render(c, http.StatusOK, "account/apps.html", appsView{Apps: apps, Done: c.Query("done") == "removed"})
+	view := appsView{Done: c.Query("done") == "removed"}
+	for _, a := range apps {
+		view.Apps = append(view.Apps, a.in(web.Lang(c)))
+	}
+	return h.pages.Render(c, http.StatusOK, "account/apps.html", view)
 }
 
 // appView is templates/pages/account/app.html.
@@ -90,7 +103,7 @@ func (h *Handler) removeAppPage(c *gin.Context) error {
 	}
 	for _, a := range apps {
 		if a.ClientID == c.Query("app") {
-			return h.pages.Render(c, http.StatusOK, "account/app.html", appView{a})
+			return h.pages.Render(c, http.StatusOK, "account/app.html", appView{a.in(web.Lang(c))})
 		}
 	}
 	c.Redirect(http.StatusSeeOther, v.Realm.Path+"/account/apps")

@@ -207,7 +207,7 @@ func (h *Handler) say(lang string, l Happened) string {
 
 // appName says of an app that gave itself its name that it did so.
 func (h *Handler) appName(lang string, a App) string {
-	if a.Registered {
+	if a = a.in(lang); a.Registered {
 		return h.service.catalog.T(lang, "apps.unverified_name", "app", a.Name)
 	}
 	return a.Name

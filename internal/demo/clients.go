@@ -12,7 +12,7 @@ import (
 // document both describe it.
 type registration struct {
 	seed.Client
-	Name                   string
+	Name, NameES           string // NameES: "" for the same in Spanish
 	FirstParty, Introspect bool
 	Home                   string // the portal's front page; "" for clients without pages
 }
@@ -29,12 +29,12 @@ const (
 func (o Options) registrations(realm string) []registration {
 	scopes := []string{"openid", "profile", "email", "address", "phone", "offline_access"}
 	var service []string
-	portal := registration{Name: "Patient Portal", Home: o.patientURL(), FirstParty: true,
+	portal := registration{Name: "Patient Portal", NameES: "Portal del Paciente", Home: o.patientURL(), FirstParty: true,
 		Client: seed.Client{ID: patientClient, Scopes: patientportal.Scopes}}
 	if realm == seed.PracticeRealm {
 		service = []string{"admin.read", "admin.manage"}
 		scopes = append(scopes, service...)
-		portal = registration{Name: "Practice Portal", Home: o.practiceURL(), FirstParty: true,
+		portal = registration{Name: "Practice Portal", NameES: "Portal del Consultorio", Home: o.practiceURL(), FirstParty: true,
 			Client: seed.Client{ID: practiceClient, Scopes: practiceportal.Scopes}}
 	}
 	portal.AuthMethod = "client_secret_basic"

@@ -77,6 +77,9 @@ realms:
 {{- range .Clients}}
       - id: {{.ID}}
         name: {{q .Name}}
+{{- if .NameES}}
+        translations: {es: {name: {{q .NameES}}}}
+{{- end}}
 {{- if .Public}}
         public: true
 {{- else}}

@@ -110,6 +110,10 @@ func TestTheConfigurationIsOneTheProviderTakes(t *testing.T) {
 			if r.Issuer != o.issuer(r.Name) || len(r.Clients()) != 5 {
 				t.Errorf("realm %s: issuer %s, %d clients", r.Name, r.Issuer, len(r.Clients()))
 			}
+			portal, ok := r.Client(r.Name + "-portal")
+			if !ok || portal.NameIn("es") != r.Brand.In("es").Name || portal.NameIn("en") != r.Brand.In("en").Name || portal.NameIn("es") == portal.NameIn("en") {
+				t.Errorf("realm %s: its portal has other names than it", r.Name)
+			}
 			for _, c := range r.Clients() {
 				if secret := s.Clients[r.Name+"/"+c.ID]; c.Public() != (secret == "") || !c.Public() && !c.CheckSecret(secret) {
 					t.Errorf("%s of %s does not take the secret that demo.json names", c.ID, r.Name)

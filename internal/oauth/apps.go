@@ -31,8 +31,9 @@ const reasonRemoved = "removed_by_owner"
 // sessions.
 type App struct {
 	ClientID   string
-	Name       string // the identifier when nothing else is known
-	Registered bool   // it registered itself: nobody has looked at its name
+	Name       string            // the identifier when nothing else is known
+	Names      map[string]string // by language, where another one is shown
+	Registered bool              // it registered itself: nobody has looked at its name
 	Since      time.Time
 	LastUsed   time.Time // when it last got tokens; zero: not by what it may do now
 	MaySee     []string  // locale keys of what it may see, as on the consent page
@@ -75,8 +76,9 @@ func merge(r *realm.Realm, found []letIn) []App {
 	for _, f := range found {
 		a := apps[f.client]
 		if a == nil {
-			a = &App{ClientID: f.client, Since: f.since}
-			a.Name, a.Registered = appName(r, f.client, f.metadata)
+			called := appCalled(r, f.client, f.metadata)
+			a = &called
+			a.Since = f.since
 			apps[f.client] = a
 		}
 		if f.since.Before(a.Since) {
@@ -104,18 +106,18 @@ func merge(r *realm.Realm, found []letIn) []App {
 	return list
 }
 
-// appName is what a client is called, and whether it chose that itself.
+// appCalled is an app with what it is called, and whether it chose that itself.
 // metadata is what it registered, "" for others.
-func appName(r *realm.Realm, id, metadata string) (name string, registered bool) {
+func appCalled(r *realm.Realm, id, metadata string) App {
 	if c, ok := r.Client(id); ok {
-		return clientName(c), false
+		return App{ClientID: id, Name: c.NameIn(""), Names: c.Names}
 	}
-	registered = strings.HasPrefix(id, realm.RegisteredPrefix)
+	a := App{ClientID: id, Name: id, Registered: strings.HasPrefix(id, realm.RegisteredPrefix)}
 	var m clientMetadata
 	if metadata != "" && json.Unmarshal([]byte(metadata), &m) == nil && m.Name != "" {
-		return m.Name, registered
+		a.Name = m.Name
 	}
-	return id, registered
+	return a
 }
 
 // AppNames tells what clients are called and which of them chose that
@@ -128,8 +130,7 @@ func (p *Provider) AppNames(ctx context.Context, r *realm.Realm, ids []string) (
 		if _, known := apps[id]; known || id == "" {
 			continue
 		}
-		name, registered := appName(r, id, "")
-		apps[id] = App{ClientID: id, Name: name, Registered: registered}
+		apps[id] = appCalled(r, id, "")
 		if registeredID(id) {
 			args = append(args, id)
 			list = append(list, "$"+strconv.Itoa(len(args)))
@@ -145,8 +146,7 @@ func (p *Provider) AppNames(ctx context.Context, r *realm.Realm, ids []string) (
 		if err := rows.Scan(&id, &metadata); err != nil {
 			return struct{}{}, err
 		}
-		name, registered := appName(r, id, metadata)
-		apps[id] = App{ClientID: id, Name: name, Registered: registered}
+		apps[id] = appCalled(r, id, metadata)
 		return struct{}{}, nil
 	})
 	if err != nil {

@@ -42,7 +42,7 @@ func (p *Provider) showConsent(c *gin.Context) error {
 	// Browsers apply form-action to the redirects that follow the POST too.
 	web.FormAction(c, originOf(a.redirectURI))
 	return p.pages.Render(c, http.StatusOK, "oauth/consent.html", consentView{
-		Client: clientName(a.client), ClientURI: a.client.ClientURI, Email: email,
+		Client: a.client.NameIn(web.Lang(c)), ClientURI: a.client.ClientURI, Email: email,
 		Account: current.AccountID.String(), Flow: a.flow.id.String(), Scopes: sentences(a.agreed()),
 		Host: unverified(a.client, a.redirectURI), AsShown: asShown(a.client),
 	})

@@ -37,7 +37,7 @@ func (p *Provider) tellFrames(c *gin.Context, r *realm.Realm, l logoutRequest, o
 		if app.FrontchannelLogoutURI == "" || !web.Frame(c, app.FrontchannelLogoutURI) {
 			continue
 		}
-		view.Frames = append(view.Frames, frame{clientName(app), withParameters(app.FrontchannelLogoutURI,
+		view.Frames = append(view.Frames, frame{app.NameIn(web.Lang(c)), withParameters(app.FrontchannelLogoutURI,
 			url.Values{"iss": {r.Issuer}, "sid": {p.sid(r, app, over.ID)}})})
 	}
 	if len(view.Frames) == 0 {

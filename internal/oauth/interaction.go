@@ -108,10 +108,11 @@ func (p *Provider) resume(ctx context.Context, r *realm.Realm, id uuid.UUID, bro
 // FlowView is what the pages on the way may know of a flow.
 type FlowView struct {
 	ClientID, ClientName string
-	LoginHint            string // what the client believes the person signs in with
-	UILocales            string // languages, best first, separated by spaces
-	RedirectOrigin       string // for form-action: where the journey will end
-	ClientURI            string // the portal's front page, to start again
+	ClientNames          map[string]string // by language, where another one is shown
+	LoginHint            string            // what the client believes the person signs in with
+	UILocales            string            // languages, best first, separated by spaces
+	RedirectOrigin       string            // for form-action: where the journey will end
+	ClientURI            string            // the portal's front page, to start again
 
 	LogoURI, PolicyURI, TermsURI string // https, of the client
 
@@ -135,18 +136,11 @@ func (p *Provider) Describe(ctx context.Context, r *realm.Realm, flow uuid.UUID,
 		return FlowView{}, err
 	}
 	return FlowView{
-		ClientID: a.client.ID, ClientName: clientName(a.client), LoginHint: a.loginHint, UILocales: a.uiLocales,
+		ClientID: a.client.ID, ClientName: a.client.NameIn(""), ClientNames: a.client.Names, LoginHint: a.loginHint, UILocales: a.uiLocales,
 		RedirectOrigin: originOf(a.redirectURI), ClientURI: a.client.ClientURI,
 		LogoURI: a.client.LogoURI, PolicyURI: a.client.PolicyURI, TermsURI: a.client.TermsURI,
 		UnverifiedHost: unverified(a.client, a.redirectURI),
 	}, nil
-}
-
-func clientName(c *realm.Client) string {
-	if c.Name != "" {
-		return c.Name
-	}
-	return c.ID
 }
 
 // clientOf finds the client of a flow that is over, or of another browser, so

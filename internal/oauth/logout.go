@@ -119,7 +119,8 @@ func (p *Provider) logoutGET(c *gin.Context) error {
 	case p.trusted(r, l, current):
 		return p.signOut(c, r, l, current)
 	case !awake:
-		return p.renderLogout(c, l, logoutView{}, "")
+		web.PreferLang(c, l.form.Get("ui_locales"))
+		return p.renderLogout(c, l, logoutView{})
 	}
 	return p.showLogout(c, r, l, current)
 }
@@ -180,24 +181,27 @@ func (p *Provider) showLogout(c *gin.Context, r *realm.Realm, l logoutRequest, c
 	if err := rows.Err(); err != nil {
 		return page(fmt.Errorf("find what a session is used for: %w", err))
 	}
+	web.PreferLang(c, l.form.Get("ui_locales"), language)
 	for _, id := range used {
 		app, err := p.findClient(ctx, r, id)
 		if err != nil && !errors.Is(err, errNoClient) {
 			return page(err)
 		}
-		if err == nil && !slices.Contains(view.Apps, clientName(app)) {
-			view.Apps = append(view.Apps, clientName(app))
+		if err != nil {
+			continue
+		}
+		if name := app.NameIn(web.Lang(c)); !slices.Contains(view.Apps, name) {
+			view.Apps = append(view.Apps, name)
 		}
 	}
-	return p.renderLogout(c, l, view, language)
+	return p.renderLogout(c, l, view)
 }
 
-func (p *Provider) renderLogout(c *gin.Context, l logoutRequest, view logoutView, language string) error {
+func (p *Provider) renderLogout(c *gin.Context, l logoutRequest, view logoutView) error {
 	view.Redirect, view.State = l.redirect, l.state
 	if l.client != nil {
 		view.Client = l.client.ID
 	}
-	web.PreferLang(c, l.form.Get("ui_locales"), language)
 	if l.redirect != "" {
 		web.FormAction(c, originOf(l.redirect))
 	}

@@ -3,6 +3,7 @@ package oauth
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -173,7 +174,7 @@ func (m *clientMetadata) checkName(r *realm.Realm) error {
 		own = append(own, words.Name)
 	}
 	for _, c := range r.Clients() {
-		own = append(own, c.Name, c.ID)
+		own = append(append(own, c.Name, c.ID), slices.Collect(maps.Values(c.Names))...)
 	}
 	name := password.NormalizeAnswer(m.Name) // case, accents, widths, spaces
 	for _, taken := range own {

@@ -207,7 +207,7 @@ func TestTheMigrationKeepsWhomToTellAndWhoIsUsed(t *testing.T) {
 				w.exec(`DROP SCHEMA public CASCADE`)
 				w.exec(`CREATE SCHEMA public`)
 			}
-			if _, err := db.Migrate(t.Context(), before(t, "0023")); err != nil {
+			if _, err := db.Migrate(t.Context(), before(t, "0021")); err != nil {
 				t.Fatal(err)
 			}
 			w.account = w.newAccount("pat@example.test")

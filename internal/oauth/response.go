@@ -121,7 +121,7 @@ func formPostParameters(parameters url.Values) []formPostParameter {
 // without JavaScript there is a button. The policy of the page lets the form go
 // to the redirect URI and nowhere else.
 func (p *Provider) answerByPost(c *gin.Context, a *authorization, parameters url.Values) error {
-	view := formPostView{Client: clientName(a.client), Action: template.URL(a.redirectURI), Parameters: formPostParameters(parameters)}
+	view := formPostView{Client: a.client.NameIn(web.Lang(c)), Action: template.URL(a.redirectURI), Parameters: formPostParameters(parameters)}
 	noStore(c)
 	web.FormAction(c, originOf(a.redirectURI))
 	return p.pages.Render(c, http.StatusOK, "oauth/form_post.html", view)

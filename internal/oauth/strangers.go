@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -40,7 +41,8 @@ func hostOf(uri string) string {
 // its registration it is another client.
 func asShown(c *realm.Client) string {
 	h := sha256.New()
-	for _, text := range slices.Concat([]string{strconv.FormatInt(c.Version, 10), c.Name, c.ClientURI}, c.RedirectURIs) {
+	names := slices.Sorted(maps.Values(c.Names))
+	for _, text := range slices.Concat([]string{strconv.FormatInt(c.Version, 10), c.Name, c.ClientURI}, names, c.RedirectURIs) {
 		_, _ = fmt.Fprintf(h, "%d:%s,", len(text), text)
 	}
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16])
@@ -66,14 +68,14 @@ type leaveView struct {
 // askToLeave shows a page that names the place an answer would go to. It sends
 // nothing by itself.
 func (p *Provider) askToLeave(c *gin.Context, a *authorization, parameters url.Values) error {
-	view := leaveView{Client: clientName(a.client), Host: hostOf(a.redirectURI)}
+	web.PreferLang(c, a.uiLocales)
+	view := leaveView{Client: a.client.NameIn(web.Lang(c)), Host: hostOf(a.redirectURI)}
 	if a.mode == modeFormPost {
 		view.Action, view.Parameters = template.URL(a.redirectURI), formPostParameters(parameters) //nolint:gosec // registered
 		web.FormAction(c, originOf(a.redirectURI))
 	} else {
 		view.Action = template.URL(a.location(parameters)) //nolint:gosec // registered
 	}
-	web.PreferLang(c, a.uiLocales)
 	noStore(c)
 	return p.pages.Render(c, http.StatusBadRequest, "oauth/leave.html", view)
 }

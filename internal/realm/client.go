@@ -1,6 +1,7 @@
 package realm
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"slices"
@@ -27,9 +28,10 @@ const RegisteredPrefix = "dyn-"
 // Client is a relying party registered in a realm. Read it, never change it.
 type Client struct {
 	ID         string
-	Name       string // shown on sign-in and consent pages
-	SecretHash []byte // SHA-256 of the secret; nil: public client
-	AuthMethod string // the one method it may use
+	Name       string            // shown on sign-in and consent pages
+	Names      map[string]string // by language, where another one is shown
+	SecretHash []byte            // SHA-256 of the secret; nil: public client
+	AuthMethod string            // the one method it may use
 
 	RedirectURIs           []string // compared byte for byte; loopback IPs with any port (RFC 8252 §7.3)
 	PostLogoutRedirectURIs []string
@@ -87,6 +89,10 @@ func HashSecret(secret string) []byte {
 	h := sha256.Sum256([]byte(secret))
 	return h[:]
 }
+
+// NameIn is what people who read a language are told that the client is called:
+// its identifier when it has no name.
+func (c *Client) NameIn(lang string) string { return cmp.Or(c.Names[lang], c.Name, c.ID) }
 
 // Pairwise reports whether the client sees people under subjects of its own.
 func (c *Client) Pairwise() bool { return c.SubjectType == SubjectPairwise }

@@ -144,6 +144,18 @@ func TestAClientSecretIsTheWholeSecret(t *testing.T) {
 	}
 }
 
+func TestAClientIsCalledAsItsReaderReads(t *testing.T) {
+	named := &realm.Client{ID: "portal", Name: "Patient Portal", Names: map[string]string{"es": "Portal del Paciente", "fr": ""}}
+	for lang, want := range map[string]string{"es": "Portal del Paciente", "en": "Patient Portal", "fr": "Patient Portal", "": "Patient Portal"} {
+		if got := named.NameIn(lang); got != want {
+			t.Errorf("%q: %q", lang, got)
+		}
+	}
+	if got := (&realm.Client{ID: "portal"}).NameIn("es"); got != "portal" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestDefaultsAreThoseOfTheKind(t *testing.T) {
 	patient := build(t, "patient", "https://id.example.test/patient")
 	practice := build(t, "practice", "https://id.example.test/practice")

@@ -26,7 +26,7 @@ func (a authorizations) Describe(ctx context.Context, r *realm.Realm, flow uuid.
 	if errors.Is(err, oauth.ErrFlow) {
 		return signin.Flow{ClientID: v.ClientID}, fmt.Errorf("%w: %w", signin.ErrFlow, err)
 	}
-	return signin.Flow{ClientID: v.ClientID, ClientName: v.ClientName, LoginHint: v.LoginHint,
+	return signin.Flow{ClientID: v.ClientID, ClientName: v.ClientName, ClientNames: v.ClientNames, LoginHint: v.LoginHint,
 		UILocales: v.UILocales, RedirectOrigin: v.RedirectOrigin,
 		LogoURI: v.LogoURI, PolicyURI: v.PolicyURI, TermsURI: v.TermsURI, UnverifiedHost: v.UnverifiedHost}, err
 }

@@ -18,6 +18,10 @@ func TestPeopleSeeWhatHappenedAndWhoIsLetIn(t *testing.T) {
 		b := w.browser(t)
 		w.canSignIn(t, guardian, "not the password at all")
 		portal, charts := w.party(t, "patient", "portal"), w.party(t, "patient", "spa", "openid", "email", "offline_access")
+		waiting := w.browser(t)
+		if said := waiting.open(waiting.open(portal.begin().url).want(t, 200, "Sign in").url.String() + "&lang=es").says(); !strings.Contains(said, "para continuar a Portal del Paciente") {
+			t.Errorf("in Spanish: %s", said)
+		}
 		mine := portal.signIn(b, guardian)
 		a := charts.begin()
 		answer := b.open(a.url)
@@ -43,7 +47,12 @@ func TestPeopleSeeWhatHappenedAndWhoIsLetIn(t *testing.T) {
 			}
 		}
 
-		apps := b.open(at+"/account/apps").want(t, 200, "Connected apps")
+		for _, path := range []string{"/account/history", "/account/apps"} {
+			if said := b.open(at + path + "?lang=es").says(); !strings.Contains(said, "Portal del Paciente") || strings.Contains(said, "Patient Portal") {
+				t.Errorf("%s calls the portal otherwise in Spanish: %s", path, said)
+			}
+		}
+		apps := b.open(at+"/account/apps?lang=en").want(t, 200, "Connected apps")
 		for _, says := range []string{"Patient Portal", "Growth Charts", "See your email", "Stay connected"} {
 			if !strings.Contains(apps.says(), says) {
 				t.Errorf("%q is not in %s", says, apps.says())

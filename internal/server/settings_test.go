@@ -125,6 +125,7 @@ realms:
     clients:
       - id: portal
         name: Patient Portal
+        translations: {es: {name: Portal del Paciente}}
         secret: env:PATIENT_PORTAL
         first_party: true
         scopes: [openid, profile, email, offline_access]

@@ -14,7 +14,6 @@ type staffWorld struct {
 	made      []map[string]any
 	waiver    map[string]any
 	members   []*member
-	deleted   []string
 }
 
 type member struct {
