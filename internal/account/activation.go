@@ -110,9 +110,12 @@ func (h *Handler) activationPassword(c *gin.Context) error {
 	}
 	err = h.service.choosePassword(c.Request.Context(), r, flow, plain)
 	var problem *password.Problem
+	var slow *Throttled
 	switch {
 	case errors.Is(err, ErrInvitation):
 		return h.invitationGone(c)
+	case errors.As(err, &slow):
+		return web.Busy(slow.Wait, err)
 	case errors.As(err, &problem):
 		f.Add("new-password", problem.Key, problem.Args...)
 		return h.showActivationPassword(c, http.StatusUnprocessableEntity, r, inv, f)
@@ -153,12 +156,15 @@ func (h *Handler) activationQuestion(c *gin.Context) error {
 	}
 	f := web.NewForm(c, "question")
 	err = h.service.activate(c.Request.Context(), r, flow, f.Value("question"), c.PostForm("answer"), byPerson(c, inv.Account))
+	var slow *Throttled
 	switch {
 	case err == nil:
 		c.Redirect(http.StatusSeeOther, r.Path+"/activation/done")
 		return nil
 	case errors.Is(err, ErrInvitation):
 		return h.invitationGone(c)
+	case errors.As(err, &slow):
+		return web.Busy(slow.Wait, err)
 	case errors.Is(err, errStep):
 		c.Redirect(http.StatusSeeOther, r.Path+"/activation/password")
 		return nil

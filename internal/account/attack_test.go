@@ -121,6 +121,40 @@ func TestTheQuestionIsTriedOnlySoOften(t *testing.T) {
 	})
 }
 
+// Whoever has an invitation, or a link and the answer, does not keep the hashes
+// busy either.
+func TestBehindALinkPasswordsAreTriedOnlySoOften(t *testing.T) {
+	each(t, func(t *testing.T, w *accounttest.World) {
+		_, link := invite(t, w)
+		b := w.Browser(mount(w))
+		b.Get(link)
+		b.Post(link, url.Values{})
+		w.Realm.Recovery.ChoicesPerHour = 3
+		try := func() *webtest.Page {
+			b.Get("/activation/password")
+			return b.Post("/activation/password", url.Values{"new-password": {"seven walnut harbour"}, "confirm-password": {"seven walnut harbour"}})
+		}
+		for range w.Realm.Recovery.ChoicesPerHour {
+			if p := try(); p.Status != http.StatusSeeOther {
+				t.Fatalf("%d %s", p.Status, p.Text())
+			}
+		}
+		if p := try(); p.Status != http.StatusServiceUnavailable || p.Header.Get("Retry-After") == "" {
+			t.Errorf("one more password: %d", p.Status)
+		}
+		b.Get("/activation/question")
+		answer := url.Values{"question": {"first_pet"}, "answer": {"Bigotes"}}
+		if p := b.Post("/activation/question", answer); p.Status != http.StatusServiceUnavailable {
+			t.Errorf("the question: %d", p.Status)
+		}
+		w.Realm.Recovery.ChoicesPerHour = 30
+		b.Get("/activation/question")
+		if p := b.Post("/activation/question", answer); p.Location() != "/patient/activation/done" {
+			t.Errorf("within the limit: %d %s", p.Status, p.Location())
+		}
+	})
+}
+
 // heldGrants are one row that both ways of ending grants write. Ending those of a
 // session takes its time once.
 type heldGrants struct {

@@ -45,7 +45,7 @@ var errSessionOver = errors.New("too many wrong passwords have ended the session
 // after as many wrong ones as disable a password at sign-in: whoever found an
 // open browser does not go on guessing in it.
 func (s *Service) confirm(ctx context.Context, r *realm.Realm, a Account, sessionID uuid.UUID, current string, by By) error {
-	wait, dead, err := s.throttle.BeginOwn(ctx, r, a.ID, sessionID)
+	wait, dead, err := s.throttle.BeginOwn(ctx, r, a, sessionID)
 	switch {
 	case err != nil:
 		return err
@@ -60,7 +60,7 @@ func (s *Service) confirm(ctx context.Context, r *realm.Realm, a Account, sessio
 	ok, err := s.VerifyPassword(ctx, a, current)
 	switch {
 	case errors.Is(err, password.ErrBusy):
-		return errors.Join(err, s.throttle.GiveBackOwn(ctx, a.ID, sessionID))
+		return errors.Join(err, s.throttle.GiveBackOwn(ctx, a, sessionID))
 	case err != nil:
 		return err
 	case !ok:
@@ -69,7 +69,7 @@ func (s *Service) confirm(ctx context.Context, r *realm.Realm, a Account, sessio
 		}
 		return ErrCredentials
 	}
-	return s.throttle.PassedOwn(ctx, a.ID, sessionID)
+	return s.throttle.PassedOwn(ctx, a, sessionID)
 }
 
 func (s *Service) confirmFailed(ctx context.Context, r *realm.Realm, a Account, by By, why string) error {
@@ -100,9 +100,9 @@ func (s *Service) endGuessing(ctx context.Context, r *realm.Realm, a Account, se
 
 // ChangePassword replaces the password of a person who is signed in, in the
 // session given, and knows the current one. All sessions and grants end; the
-// browser gets the new session that is returned, which is as strong as what was
-// proved just now: the password. It returns what confirm says,
-// *password.Problem or ErrSamePassword.
+// browser gets the new session that is returned, which is what the old one was
+// (session.Manager.Succeed). It returns what confirm says, *password.Problem,
+// ErrSamePassword, or session.ErrNotFound when the session is over.
 func (s *Service) ChangePassword(ctx context.Context, r *realm.Realm, a Account, in session.Session, current, plain string, d session.Device, by By) (fresh session.Session, token secret.Token, err error) {
 	if err := s.CheckPassword(r, a, plain); err != nil {
 		return session.Session{}, secret.Token{}, err
@@ -117,8 +117,6 @@ func (s *Service) ChangePassword(ctx context.Context, r *realm.Realm, a Account,
 	if err != nil {
 		return session.Session{}, secret.Token{}, err
 	}
-	how := PasswordMethod
-	how.Keep = in.Kept
 	err = s.db.InTx(ctx, func(ctx context.Context) error {
 		now, err := s.Lock(ctx, r.Name, a.ID)
 		if err != nil {
@@ -127,10 +125,15 @@ func (s *Service) ChangePassword(ctx context.Context, r *realm.Realm, a Account,
 		if !Unchanged(now, a) {
 			return ErrCredentials
 		}
+		// By itself, and counted: what was proved in a session that somebody has
+		// ended meanwhile does not live on in another one.
+		if err := s.sessions.EndOwn(ctx, a.ID, in.ID, passwordChanged); err != nil {
+			return err
+		}
 		if err := s.ReplacePassword(ctx, r, a.ID, hash, Reason{Why: Change, By: by}); err != nil {
 			return err
 		}
-		fresh, token, err = s.sessions.Start(ctx, r, a.ID, d, how)
+		fresh, token, err = s.sessions.Succeed(ctx, in, d)
 		return err
 	})
 	if err != nil {

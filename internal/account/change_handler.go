@@ -8,6 +8,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/portico-id/portico/internal/password"
+	"github.com/portico-id/portico/internal/session"
 	"github.com/portico-id/portico/internal/web"
 )
 
@@ -71,7 +72,7 @@ func (h *Handler) changePassword(c *gin.Context) error {
 		h.sessions.StartCookie(c, v.Realm, s, token)
 		c.Redirect(http.StatusSeeOther, v.Realm.Path+"/account?done=password")
 		return nil
-	case errors.Is(err, errSessionOver):
+	case errors.Is(err, errSessionOver), errors.Is(err, session.ErrNotFound):
 		return h.sessionOver(c, v.Realm, "/account/password")
 	case !addConfirmProblem(&f, "current-password", err) && !addPasswordProblem(&f, err):
 		return err

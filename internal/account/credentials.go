@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -127,6 +128,23 @@ func contextWords(r *realm.Realm, a Account) []string {
 	return kept
 }
 
+// passwordChanged is why sessions end when the password is replaced.
+const passwordChanged = "password_changed"
+
+// CountChoice bounds what one link costs: who walks through it has proved
+// little, and each password or question that is tried is hashed before it is
+// refused. *Throttled beyond the limit.
+func (s *Service) CountChoice(ctx context.Context, r *realm.Realm, accountID uuid.UUID) error {
+	ok, wait, err := s.throttle.limits.Allow(ctx, "choice/"+accountID.String(), r.Recovery.ChoicesPerHour, time.Hour)
+	if err != nil {
+		return fmt.Errorf("count choice: %w", err)
+	}
+	if !ok {
+		return &Throttled{wait}
+	}
+	return nil
+}
+
 // ReplacePassword is the one way in which a password changes. hash comes from
 // HashPassword. It joins the caller's transaction, in which the caller has
 // locked the account: the hash is stored, the credential version grows, reset
@@ -143,7 +161,7 @@ func (s *Service) ReplacePassword(ctx context.Context, r *realm.Realm, accountID
 	if err := s.bump(ctx, a.ID); err != nil {
 		return fmt.Errorf("raise credential version: %w", err)
 	}
-	if err := s.endEverything(ctx, a.ID, "password_changed"); err != nil {
+	if err := s.endEverything(ctx, a.ID, passwordChanged); err != nil {
 		return err
 	}
 	if err := s.throttle.Forget(ctx, r, a.LoginEmail, why.By.IP); err != nil {

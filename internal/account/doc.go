@@ -2,8 +2,8 @@
 //
 // It owns the accounts of every realm with their login email, state, password
 // and security answer, the invitations that make an account active, changes of
-// the login email that wait for their link, the links of notices that freeze an
-// account, and the pages on which people look after their own account. It does
+// the login email that wait for their link, the emails of before, the links of
+// notices that freeze an account, and the pages on which people look after their own account. It does
 // not own sessions (session), second factors (factor), the way back in after a
 // forgotten password (recovery), or who stands for which patient (practice).
 //
@@ -31,14 +31,15 @@
 //	GET  /email/{token}                the link to a new email, or to what staff
 //	                                   want to change it to; changes nothing
 //	POST /email/{token}                swaps the token for a flow cookie
-//	GET  /email/confirm                the question; yes or no to what staff want
-//	POST /email/confirm                changes the email, or ends what staff asked
-//	                                   for and leads to /freeze/confirm
+//	GET  /email/confirm                the question, yes or no
+//	POST /email/confirm                yes changes the email; no leaves all as it
+//	                                   is, or ends what staff asked for and leads
+//	                                   to /freeze/confirm
 //	GET  /email/done                   it is changed
 //	GET  /freeze/{token}               "this wasn't me" in a notice; changes nothing
 //	POST /freeze/{token}               swaps the token for a flow cookie
-//	GET  /freeze/confirm               what freezing means
-//	POST /freeze/confirm               freezes the account
+//	GET  /freeze/confirm               what freezing means, yes or no
+//	POST /freeze/confirm               yes freezes the account
 //	GET  /freeze/done                  it is frozen, and what to do now
 //	GET  /activate/{token}             an invitation's link; changes nothing
 //	POST /activate/{token}             swaps the token for a flow cookie
@@ -63,10 +64,15 @@
 //     within Lifetimes.Reauthentication, on the POST too.
 //     Where there is a second factor, the session has proved that one as well: a
 //     session from before it, and a stolen password, are not enough.
+//   - Wrong passwords there slow down the session in which they are typed and no
+//     other, and end it at SignInPolicy.DisableAtFailures in a row. All sessions of
+//     an account together have SignInPolicy.ConfirmTriesPerDay, 200, so many give
+//     few more guesses than one, and one does not use up those of all. Signing in
+//     anew confirms too, and a new password brings new tries.
 //   - A link decides nothing, whatever a mail scanner does with it: opened, or
 //     its form sent, it leads to a page that asks. There nothing is chosen
-//     beforehand for what staff asked for, and the POST proves anew that the link
-//     counts and that the account is as it was.
+//     beforehand, so that form, sent as it is, decides nothing either; and the
+//     POST proves anew that the link counts and that the account is as it was.
 //   - The login email changes when somebody who reads the new mailbox says so,
 //     or, for what staff asked for, somebody who reads the present one. The link
 //     is spent once, by the commit that changes the email, and is worth nothing
@@ -80,10 +86,14 @@
 //     practice has helped (Unfreeze). That ends the links of all notices so far,
 //     so whoever still reads an old mailbox does not lock the person out again.
 //   - Nothing that a thief knew or set opens an account that was frozen: with
-//     Unfreeze the password goes, and what is not older than the earliest notice
-//     whose link was used: the answer, passkeys, the app, recovery codes. Then
-//     nobody has a password, and the way in is that of somebody who has
-//     forgotten it. The addresses of the last days are told.
+//     Unfreeze the password goes, and what is not older than the oldest notice
+//     whose link worked when it was frozen, whichever was used: the answer,
+//     passkeys, the app, recovery codes. That can be the person's own, so
+//     UnfreezingRemoves tells before. Then nobody has a password, and the way in
+//     is that of somebody who has forgotten it. The addresses of the last days
+//     are told.
+//   - Every address that an account had is kept as its own (former_emails). What
+//     practices gave to one lapses with it, whoever replaces it.
 //   - A password and an answer are never the same: HashPassword compares a new
 //     password with the answer in all spellings, SetQuestion a new answer with
 //     the password in those that somebody would try.

@@ -65,6 +65,25 @@ func what(t *testing.T, w *accounttest.World, a account.Account) (keys []string)
 	return keys
 }
 
+func TestAppsAreCalledAsTheirReaderReads(t *testing.T) {
+	each(t, func(t *testing.T, w *accounttest.World) {
+		portal := account.App{ClientID: accounttest.PortalID, Name: "Patient Portal", Names: map[string]string{"es": "Portal del Paciente"}}
+		connect(w, &someApps{list: []account.App{portal}})
+		a := w.Person(accounttest.Email)
+		record(t, w, audit.Event{Kind: "signin.succeeded", Actor: a.Actor(), Target: a.Actor(), ClientID: portal.ClientID})
+		b := w.Browser(mount(w))
+		w.SignIn(b, a)
+		for _, path := range []string{"/account/apps?", "/account/apps/remove?app=" + portal.ClientID + "&", "/account/history?"} {
+			for lang, names := range map[string][2]string{"es": {"Portal del Paciente", "Patient Portal"}, "en": {"Patient Portal", "Portal del Paciente"}} {
+				p := b.Get(path + "lang=" + lang)
+				if p.Status != http.StatusOK || !strings.Contains(p.Text(), names[0]) || strings.Contains(p.Text(), names[1]) {
+					t.Errorf("%s in %s: %d %s", path, lang, p.Status, p.Text())
+				}
+			}
+		}
+	})
+}
+
 func TestHistoryIsToldInWordsOfBothLanguages(t *testing.T) {
 	each(t, func(t *testing.T, w *accounttest.World) {
 		connect(w, &someApps{list: []account.App{diary}})
@@ -258,12 +277,12 @@ func TestWhoDidItIsSaid(t *testing.T) {
 // untold are the kinds of events that are about an account and not told, each
 // with the reason.
 var untold = map[string]string{
-	"account.frozen_earlier":       "that it was frozen is told",
 	"account.created":              "the invitation or the set-up says it",
 	"account.invitation_cancelled": "nobody had an account then",
 	"session.confirmed":            "typing the password again in My Account is no news",
 	"session.strengthened":         "an extra step in a session of the person's own",
 	"email.change_allowed":         "the change follows",
+	"association.lapsed":           "what a practice gave, and the person never used",
 	"email.change_failed":          "nothing changed",
 	"factor.renamed":               "a name of the person's own",
 	"recovery.completed":           "the new password is told",

@@ -205,6 +205,9 @@ func (s *Service) choosePassword(ctx context.Context, r *realm.Realm, flow secre
 	if err != nil {
 		return err
 	}
+	if err := s.CountChoice(ctx, r, inv.Account.ID); err != nil {
+		return err
+	}
 	hash, err := s.HashPassword(ctx, r, inv.Account, plain)
 	if err != nil {
 		return err
@@ -234,6 +237,9 @@ func (s *Service) activate(ctx context.Context, r *realm.Realm, flow secret.Toke
 	}
 	if inv.PasswordHash == "" {
 		return errStep
+	}
+	if err := s.CountChoice(ctx, r, inv.Account.ID); err != nil {
+		return err
 	}
 	if inv.FoldedHash != "" && !EmptyAnswer(answer) {
 		same, _, err := s.hasher.Verify(ctx, password.Answers, inv.FoldedHash, answer)

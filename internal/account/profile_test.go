@@ -15,6 +15,7 @@ import (
 
 	"github.com/portico-id/portico/internal/account"
 	"github.com/portico-id/portico/internal/account/accounttest"
+	"github.com/portico-id/portico/internal/audit"
 	"github.com/portico-id/portico/internal/database/dbtest"
 	"github.com/portico-id/portico/internal/session"
 )
@@ -55,6 +56,8 @@ func (r *reindexed) Reindex(_ context.Context, id uuid.UUID) error {
 	r.ids = append(r.ids, id)
 	return r.fail
 }
+
+func (r *reindexed) Lapse(context.Context, uuid.UUID, uuid.UUID, audit.Event) error { return r.fail }
 
 func names(version, given, family, display string) url.Values {
 	return url.Values{"version": {version}, "given-name": {given}, "family-name": {family}, "display-name": {display}}

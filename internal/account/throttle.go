@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"math"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -99,26 +101,69 @@ func (t *Throttle) NewDevice(ctx context.Context, r *realm.Realm, accountID uuid
 // password to confirm something. dead: so many tries failed in a row that the
 // session has to end; the person signs in again, whoever stole the session
 // does not.
-func (t *Throttle) BeginOwn(ctx context.Context, r *realm.Realm, accountID, session uuid.UUID) (wait time.Duration, dead bool, err error) {
-	return t.begin(ctx, r, ownKey(accountID), ownRowKey(session))
+//
+// Each session has delays of its own, so whoever holds a copy of one keeps the
+// person out of no other. Together all sessions of an account have
+// realm.SignInPolicy.ConfirmTriesPerDay wrong passwords, which is more than one
+// session has before it ends. A new password brings new tries.
+func (t *Throttle) BeginOwn(ctx context.Context, r *realm.Realm, a Account, session uuid.UUID) (wait time.Duration, dead bool, err error) {
+	if wait, dead, err = t.begin(ctx, r, ownKey(session), ownRowKey(session)); err != nil || wait > 0 || dead {
+		return wait, dead, err
+	}
+	good, err := t.limits.Count(ctx, ownGoodKey(a), 24*time.Hour)
+	if err != nil {
+		return 0, false, err
+	}
+	ok, wait, err := t.limits.Allow(ctx, ownTriesKey(a), r.SignIn.ConfirmTriesPerDay+good, 24*time.Hour)
+	if err != nil || ok {
+		return 0, false, err
+	}
+	// Turned away unseen: it counts for nothing.
+	return max(wait, time.Second), false, t.giveBackOwn(ctx, session)
 }
 
-// PassedOwn is Passed for BeginOwn.
-func (t *Throttle) PassedOwn(ctx context.Context, accountID, session uuid.UUID) error {
-	return t.forget(ctx, ownKey(accountID), ownRowKey(session))
+// PassedOwn is Passed for BeginOwn. A right password does not count against the
+// account, and makes no wrong one of other sessions forgotten: else whoever
+// holds one would get new tries with each confirmation of the person.
+func (t *Throttle) PassedOwn(ctx context.Context, a Account, session uuid.UUID) error {
+	if err := t.forget(ctx, ownKey(session), ownRowKey(session)); err != nil {
+		return err
+	}
+	return t.uncount(ctx, a)
 }
 
 // GiveBackOwn is GiveBack for BeginOwn that did not say dead.
-func (t *Throttle) GiveBackOwn(ctx context.Context, accountID, session uuid.UUID) error {
-	if err := t.limits.GiveBack(ctx, ownKey(accountID)); err != nil {
+func (t *Throttle) GiveBackOwn(ctx context.Context, a Account, session uuid.UUID) error {
+	if err := t.giveBackOwn(ctx, session); err != nil {
+		return err
+	}
+	return t.uncount(ctx, a)
+}
+
+func (t *Throttle) giveBackOwn(ctx context.Context, session uuid.UUID) error {
+	if err := t.limits.GiveBack(ctx, ownKey(session)); err != nil {
 		return err
 	}
 	return t.limits.GiveBack(ctx, ownRowKey(session))
 }
 
-func ownKey(accountID uuid.UUID) string { return "confirm/" + accountID.String() }
+// uncount lets an account have one try more, for one that was no wrong one.
+func (t *Throttle) uncount(ctx context.Context, a Account) error {
+	_, _, err := t.limits.Allow(ctx, ownGoodKey(a), math.MaxInt32, 24*time.Hour)
+	return err
+}
+
+func ownKey(session uuid.UUID) string { return "confirm/" + session.String() }
 
 func ownRowKey(session uuid.UUID) string { return "confirm-row/" + session.String() }
+
+func ownTriesKey(a Account) string { return "confirm-tries/" + ofPassword(a) }
+
+func ownGoodKey(a Account) string { return "confirm-right/" + ofPassword(a) }
+
+func ofPassword(a Account) string {
+	return a.ID.String() + "/" + strconv.FormatInt(a.CredentialVersion, 10)
+}
 
 func delayKey(r *realm.Realm, a Attempt) string {
 	if a.Device != "" {

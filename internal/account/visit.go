@@ -25,8 +25,9 @@ type Visit struct {
 // query, so that nothing can be smuggled in.
 var ownPages = regexp.MustCompile(`^/account(/[a-z-]+){0,2}$`)
 
-// SignedIn finds the person, or sends the browser to sign in and back to page.
-// When ok is false the answer is already written.
+// SignedIn finds the person, or sends the browser to sign in and back to page;
+// to the second step, where the realm does not go on without one any more. When
+// ok is false the answer is already written.
 func (h *Handler) SignedIn(c *gin.Context, page string) (v Visit, ok bool, err error) {
 	v.Realm = realm.From(c.Request.Context())
 	v.Session, err = h.sessions.Current(c)
@@ -35,11 +36,14 @@ func (h *Handler) SignedIn(c *gin.Context, page string) (v Visit, ok bool, err e
 	}
 	if v.Session != nil {
 		v.Account, err = h.service.Find(c.Request.Context(), v.Realm.Name, v.Session.AccountID)
-		if err == nil {
+		switch {
+		case err == nil && v.Session.Overdue: // the page there knows what is to be done
+			c.Redirect(http.StatusSeeOther, v.Realm.Path+"/signin/second?return_to="+url.QueryEscape(page))
+			return Visit{}, false, nil
+		case err == nil:
 			web.PreferLang(c, v.Account.Locale)
 			return v, true, nil
-		}
-		if !errors.Is(err, ErrNotFound) {
+		case !errors.Is(err, ErrNotFound):
 			return Visit{}, false, err
 		}
 	}

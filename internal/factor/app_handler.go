@@ -17,12 +17,15 @@ type appView struct {
 	Replaces bool // there is an app already, whose codes will stop working
 }
 
+// holder is the session. The browser is not enough: people share it.
+func holder(v visit) Holder { return HolderOf("session " + v.Session.ID.String()) }
+
 func (h *Handler) appPage(c *gin.Context) error {
 	v, ok, err := h.confirmed(c, home+"/app")
 	if !ok {
 		return err
 	}
-	setup, err := h.service.BeginTOTP(c.Request.Context(), v.Realm, v.Account)
+	setup, err := h.service.BeginTOTP(c.Request.Context(), v.Realm, v.Account, holder(v))
 	if err != nil {
 		return err
 	}
@@ -42,7 +45,7 @@ func (h *Handler) addApp(c *gin.Context) error {
 	var recovery []string
 	if form.OK() {
 		err = h.add(c, v, func(ctx context.Context) (err error) {
-			recovery, err = h.service.FinishTOTP(ctx, v.Realm, v.Account, code, v.by)
+			recovery, err = h.service.FinishTOTP(ctx, v.Realm, v.Account, holder(v), code, v.by)
 			return err
 		}, "otp", "mfa")
 		switch {
@@ -55,7 +58,7 @@ func (h *Handler) addApp(c *gin.Context) error {
 		}
 	}
 	if !form.OK() {
-		setup, err := h.service.ResumeTOTP(c.Request.Context(), v.Realm, v.Account, c.PostForm("setup"))
+		setup, err := h.service.ResumeTOTP(c.Request.Context(), v.Realm, v.Account, holder(v))
 		if err != nil {
 			return err
 		}
@@ -104,5 +107,6 @@ func (h *Handler) removeApp(c *gin.Context) error {
 	case err != nil:
 		return err
 	}
+	h.changed(c, v)
 	return h.done(c, v, "app-removed")
 }

@@ -2,9 +2,11 @@ package factor
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
@@ -88,6 +90,26 @@ func (s *Service) VerifyAssertion(ctx context.Context, r *realm.Realm, browser [
 	return s.accept(ctx, r, c, k)
 }
 
+// Claimed is the account of the passkey that a response names, or uuid.Nil. It
+// verifies nothing: whoever knows the name of a passkey can claim it.
+func (s *Service) Claimed(ctx context.Context, r *realm.Realm, response []byte) (uuid.UUID, error) {
+	var named struct {
+		ID string `json:"id"`
+	}
+	if len(response) > maxResponse || json.Unmarshal(response, &named) != nil {
+		return uuid.Nil, nil
+	}
+	id, err := base64.RawURLEncoding.DecodeString(named.ID)
+	if err != nil || len(id) == 0 {
+		return uuid.Nil, nil
+	}
+	k, err := s.keyByCredential(ctx, r, id)
+	if errors.Is(err, ErrNotFound) {
+		return uuid.Nil, nil
+	}
+	return k.accountID, err
+}
+
 // asserted finds the passkey and verifies its signature. The key that is
 // returned has the new sign count and flags.
 func (s *Service) asserted(ctx context.Context, rp *webauthn.WebAuthn, r *realm.Realm, c challenge, parsed *protocol.ParsedCredentialAssertionData, want *uuid.UUID) (key, error) {
@@ -129,21 +151,23 @@ func (s *Service) asserted(ctx context.Context, rp *webauthn.WebAuthn, r *realm.
 // between devices, which have no count in common.
 func (s *Service) accept(ctx context.Context, r *realm.Realm, c challenge, k key) (Proof, error) {
 	cloned := false
+	var since time.Time
 	err := s.DB.InTx(ctx, func(ctx context.Context) error {
 		cloned = false
 		if err := s.spend(ctx, c); err != nil {
 			return err
 		}
 		count := int64(k.credential.Authenticator.SignCount)
-		rows, err := s.DB.Exec(ctx, `
+		err := s.DB.QueryRow(ctx, `
 			UPDATE passkeys SET sign_count = $3, backed_up = $4, last_used_at = $5
-			WHERE id = $1 AND realm = $2 AND (backup_eligible = $6 OR sign_count < $3 OR sign_count = 0 AND $3 = 0)`,
-			k.ID, r.Name, count, k.credential.Flags.BackupState, s.DB.Now(ctx), true)
-		if err != nil {
-			return fmt.Errorf("use passkey: %w", err)
-		}
-		if rows == 1 {
+			WHERE id = $1 AND realm = $2 AND (backup_eligible = $6 OR sign_count < $3 OR sign_count = 0 AND $3 = 0)
+			RETURNING `+oldest("$7"),
+			k.ID, r.Name, count, k.credential.Flags.BackupState, s.DB.Now(ctx), true, k.accountID).Scan(&since)
+		switch {
+		case err == nil:
 			return nil
+		case !errors.Is(err, database.ErrNoRows):
+			return fmt.Errorf("use passkey: %w", err)
 		}
 		if _, err := s.keyByCredential(ctx, r, k.credential.ID); errors.Is(err, ErrNotFound) {
 			return &Refusal{AccountID: k.accountID, Why: "removed meanwhile"}
@@ -164,7 +188,7 @@ func (s *Service) accept(ctx context.Context, r *realm.Realm, c challenge, k key
 	if k.Synced {
 		amr[0] = "swk"
 	}
-	return Proof{AccountID: k.accountID, PasskeyName: k.Name, AMR: amr}, nil
+	return Proof{AccountID: k.accountID, PasskeyName: k.Name, AMR: amr, Since: since}, nil
 }
 
 func (s *Service) keyByCredential(ctx context.Context, r *realm.Realm, credentialID []byte) (key, error) {

@@ -29,6 +29,18 @@ const (
 // alphabet is Crockford's: no letters that look like others.
 const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 
+// Try is what VerifyCode has to know about a try at a code.
+type Try struct {
+	// Known: the browser has passed the second step of the account before, with
+	// the password and the factors of today. One that has only signed in with the
+	// password is none: whoever uses it may be who the second step is against.
+	Known bool
+	// Count counts the try for the caller too, once it was let through here and
+	// before anything is verified: what is turned away costs nothing elsewhere.
+	// Its error ends the try. nil: nobody else counts.
+	Count func(ctx context.Context) error
+}
+
 // VerifyCode tells whether a code is the authenticator app's or an unused
 // recovery code, and uses it up. The try is counted before anything is
 // verified, so call it outside of a transaction. ErrCode, *account.Throttled,
@@ -38,13 +50,12 @@ const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 // out. They do not forget the wrong ones of the day either: else whoever has
 // the password would get new tries with each sign-in of the person.
 //
-// known: the browser has signed in to the account before, with the password of
-// today. All of these together have tries of their own, so that whoever stole
+// All known browsers together have tries of their own, so that whoever stole
 // the password uses up those of strangers and keeps the person out nowhere. A
 // new password brings new tries: what a thief used up with the old one is over.
-func (s *Service) VerifyCode(ctx context.Context, r *realm.Realm, a account.Account, code string, by account.By, known bool) (amr []string, err error) {
+func (s *Service) VerifyCode(ctx context.Context, r *realm.Realm, a account.Account, code string, by account.By, t Try) (amr []string, err error) {
 	whose := r.Name + "/" + a.ID.String() + "/" + strconv.FormatInt(a.CredentialVersion, 10)
-	if known {
+	if t.Known {
 		whose += "/devices"
 	}
 	delay, tries, right := "factor-delay/"+whose, "factor-tries/"+whose, "factor-right/"+whose
@@ -59,12 +70,8 @@ func (s *Service) VerifyCode(ctx context.Context, r *realm.Realm, a account.Acco
 	case wait > 0:
 		return nil, &account.Throttled{Wait: wait}
 	}
-	ok, _, err := s.Limits.Allow(ctx, tries, r.Factors.TriesPerDay+good, day)
-	switch {
-	case err != nil:
+	if err := s.countTry(ctx, tries, r.Factors.TriesPerDay+good, t); err != nil {
 		return nil, err
-	case !ok:
-		return nil, ErrTooMany
 	}
 	kind, err := s.useCode(ctx, r, a, code, by)
 	switch {
@@ -80,6 +87,28 @@ func (s *Service) VerifyCode(ctx context.Context, r *realm.Realm, a account.Acco
 		return nil, err
 	}
 	return []string{"otp"}, nil
+}
+
+// countTry counts a try for the caller and for the day. It looks at the day
+// first, so that a try which is over the day's limit costs none of the caller's.
+func (s *Service) countTry(ctx context.Context, tries string, limit int, t Try) error {
+	if t.Count != nil {
+		n, err := s.Limits.Count(ctx, tries, day)
+		switch {
+		case err != nil:
+			return err
+		case n >= limit:
+			return ErrTooMany
+		}
+		if err := t.Count(ctx); err != nil {
+			return err
+		}
+	}
+	ok, _, err := s.Limits.Allow(ctx, tries, limit, day)
+	if err == nil && !ok {
+		err = ErrTooMany
+	}
+	return err
 }
 
 // wrongCode raises the alarm with the last try of the day.

@@ -26,10 +26,10 @@ func TestARecoveryCodeTakesTheAppsPlaceOnce(t *testing.T) {
 		}
 		// As people type from paper: without the hyphen, capitals, O for 0.
 		typed := strings.ToUpper(strings.NewReplacer("-", " ", "0", "o", "1", "l").Replace(codes[0]))
-		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, typed, w.by, false); err != nil {
+		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, typed, w.by, factor.Try{}); err != nil {
 			t.Fatalf("%q for %q: %v", typed, codes[0], err)
 		}
-		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, codes[0], w.by, false); !errors.Is(err, factor.ErrCode) {
+		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, codes[0], w.by, factor.Try{}); !errors.Is(err, factor.ErrCode) {
 			t.Errorf("the same code again: %v", err)
 		}
 		if left := w.summary(w.maria).RecoveryCodes; left != 9 {
@@ -47,7 +47,7 @@ func TestOneRecoveryCodeOfManyParallelUsesWins(t *testing.T) {
 		r := *w.Realm
 		r.SignIn.DelayFromFailure, r.Factors.TriesPerDay = 1000, 1000
 		if won := parallel(32, func() error {
-			_, err := w.factors.VerifyCode(t.Context(), &r, w.maria, codes[3], w.by, false)
+			_, err := w.factors.VerifyCode(t.Context(), &r, w.maria, codes[3], w.by, factor.Try{})
 			return err
 		}); won != 1 {
 			t.Errorf("%d of 32 uses were accepted", won)
@@ -60,10 +60,10 @@ func TestNewRecoveryCodesKillTheOldOnes(t *testing.T) {
 		_, old := w.withApp(w.maria)
 		fresh, err := w.factors.NewRecoveryCodes(t.Context(), w.Realm, w.maria, w.by)
 		must(t, err)
-		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, old[0], w.by, false); !errors.Is(err, factor.ErrCode) {
+		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, old[0], w.by, factor.Try{}); !errors.Is(err, factor.ErrCode) {
 			t.Errorf("an old code: %v", err)
 		}
-		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, fresh[0], w.by, false); err != nil {
+		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, fresh[0], w.by, factor.Try{}); err != nil {
 			t.Errorf("a new code: %v", err)
 		}
 		if w.summary(w.maria).RecoveryCodes != 9 || w.Events("recovery_codes.renewed") != 1 {
@@ -80,11 +80,11 @@ func TestRecoveryCodesAreNothingByThemselves(t *testing.T) {
 		other := w.Person("second@example.test")
 		_, codes := w.withApp(w.maria)
 		_, _ = w.withApp(other)
-		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, other, codes[0], w.by, false); !errors.Is(err, factor.ErrCode) {
+		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, other, codes[0], w.by, factor.Try{}); !errors.Is(err, factor.ErrCode) {
 			t.Errorf("somebody else's code: %v", err)
 		}
 		must(t, w.factors.RemoveTOTP(t.Context(), w.Realm, w.maria, w.by))
-		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, codes[1], w.by, false); !errors.Is(err, factor.ErrCode) {
+		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, codes[1], w.by, factor.Try{}); !errors.Is(err, factor.ErrCode) {
 			t.Errorf("a code after the last factor went: %v", err)
 		}
 	})
@@ -97,11 +97,11 @@ func TestPhoneMovesWithoutNewRecoveryCodes(t *testing.T) {
 		if none != nil {
 			t.Error("moving the app to another phone made new recovery codes")
 		}
-		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, w.codeAt(old, 0), w.by, false); !errors.Is(err, factor.ErrCode) {
+		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, w.codeAt(old, 0), w.by, factor.Try{}); !errors.Is(err, factor.ErrCode) {
 			t.Errorf("the old phone: %v", err)
 		}
 		for _, code := range []string{w.codeAt(fresh, 0), codes[0]} {
-			if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, code, w.by, false); err != nil {
+			if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, code, w.by, factor.Try{}); err != nil {
 				t.Errorf("the new phone, or paper: %v", err)
 			}
 		}
@@ -129,7 +129,7 @@ func TestThePracticeRemovesEverything(t *testing.T) {
 			t.Errorf("left: %+v", s)
 		}
 		for _, code := range []string{w.codeAt(secret, 0), codes[0]} {
-			if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, code, w.by, false); !errors.Is(err, factor.ErrCode) {
+			if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, code, w.by, factor.Try{}); !errors.Is(err, factor.ErrCode) {
 				t.Errorf("a code of before: %v", err)
 			}
 		}
@@ -156,10 +156,10 @@ func TestThePersonIsToldOfAUsedRecoveryCode(t *testing.T) {
 		_, codes := w.withApp(w.maria)
 		w.Deliver()
 		before := w.Post.To(w.maria.LoginEmail)
-		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, "00000-00000", w.by, false); !errors.Is(err, factor.ErrCode) {
+		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, "00000-00000", w.by, factor.Try{}); !errors.Is(err, factor.ErrCode) {
 			t.Fatal(err)
 		}
-		_, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, codes[0], w.by, false)
+		_, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, codes[0], w.by, factor.Try{})
 		must(t, err)
 		w.Deliver()
 		if n := w.Post.To(w.maria.LoginEmail) - before; n != 1 {

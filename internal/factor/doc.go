@@ -24,15 +24,19 @@
 //     of the neighbouring time steps are accepted, by the database's clock.
 //   - A try at a code is counted before it is verified, per account and over
 //     all sign-ins, networks and replicas. Right codes do not count, and make no
-//     wrong one forgotten. Browsers that have signed in before have tries of
-//     their own, all together as many as all strangers.
+//     wrong one forgotten. A caller that counts too does so in between, so that
+//     what is turned away here costs nothing there. Browsers that have passed the
+//     second step before have tries of their own, all together as many as all
+//     strangers.
 //   - Secrets of authenticator apps are sealed under the key-encryption key,
 //     bound to realm, account and row. Recovery codes are stored as an HMAC
 //     under a key that is not in the database. Reading the database signs
 //     nobody in.
-//   - An authenticator app counts from its first right code on. Each visit to
-//     the page makes another secret, so that nobody confirms one that was shown
-//     to somebody else.
+//   - An authenticator app counts from its first right code on. Its secret belongs
+//     to the session, or the sign-in that waits, that was shown it, which sees the
+//     same one for twenty minutes: looking at the page again, in another tab or by
+//     a browser that reads ahead, changes nothing. Nobody else is shown it or
+//     confirms it.
 //   - A passkey is always one that verifies its person, so it is two factors in
 //     one. Its answer counts in the realm, the browser and for the purpose it
 //     was asked for, for five minutes, and once. Realms that share a host do not
@@ -55,7 +59,8 @@
 // everything for somebody who has lost it, all sessions and grants end.
 //
 // RemoveSince is for an account that was in other hands from a time on: what was
-// added since goes when the practice opens it again, what is older stays.
+// added since goes when the practice opens it again, what is older stays. AddedSince
+// tells before whether there is anything.
 //
 // Links for resetting a password survive a change of factors: they lead to a
 // new password, and the second step is asked for after it.

@@ -70,7 +70,6 @@ func factors(s Summary) int {
 
 // TOTPSetup is an authenticator app that waits to be confirmed.
 type TOTPSetup struct {
-	ID  string        // goes into the form, see ResumeTOTP
 	Key string        // base32 in groups of four, to be typed
 	URI string        // otpauth://…
 	SVG template.HTML // the URI as a QR code; wrap it in an element with role=img and a label
@@ -80,7 +79,8 @@ type TOTPSetup struct {
 type Proof struct {
 	AccountID   uuid.UUID
 	PasskeyName string
-	AMR         []string // RFC 8176: hwk or swk, user, mfa
+	AMR         []string  // RFC 8176: hwk or swk, user, mfa
+	Since       time.Time // as in Summary
 }
 
 // Passkey is a credential of a person, as its owner sees it.

@@ -29,11 +29,28 @@ type Handler struct {
 	pages   *web.Pages
 	service *Service
 	guard   Guard
+	proved  func(c *gin.Context, r *realm.Realm, a account.Account, since time.Time)
 }
 
 // NewHandler makes the pages of a service.
 func NewHandler(pages *web.Pages, s *Service, guard Guard) *Handler {
 	return &Handler{pages: pages, service: s, guard: guard}
+}
+
+// OnProved has fn told of a browser that holds a session of two factors when what
+// the account has has changed in it, and since when (Summary.Since).
+func (h *Handler) OnProved(fn func(c *gin.Context, r *realm.Realm, a account.Account, since time.Time)) {
+	h.proved = fn
+}
+
+// changed tells OnProved. What has changed stands, whatever comes of that.
+func (h *Handler) changed(c *gin.Context, v visit) {
+	if h.proved == nil {
+		return
+	}
+	if has, err := h.service.Of(c.Request.Context(), v.Account.ID); err == nil && has.Any() {
+		h.proved(c, v.Realm, v.Account, has.Since)
+	}
 }
 
 const home = "/account/second-step"
@@ -151,7 +168,11 @@ func (h *Handler) done(c *gin.Context, v visit, what string) error {
 func (h *Handler) add(c *gin.Context, v visit, set func(ctx context.Context) error, amr ...string) error {
 	ctx := c.Request.Context()
 	if session.Reaches(v.Session.ACR, session.TwoFactors) {
-		return set(ctx)
+		err := set(ctx)
+		if err == nil {
+			h.changed(c, v)
+		}
+		return err
 	}
 	all := slices.Clone(v.Session.AMR)
 	for _, one := range amr {
@@ -184,6 +205,7 @@ func (h *Handler) add(c *gin.Context, v visit, set func(ctx context.Context) err
 		return err
 	}
 	h.service.Sessions.SetCookie(c, v.Realm, token)
+	h.changed(c, v)
 	return nil
 }
 

@@ -41,14 +41,14 @@ func TestAFormFromBeforeTheAccountChangedChangesNoFactor(t *testing.T) {
 				w.register(w.Realm, read, newKey(false))
 				list, err := w.factors.Passkeys(ctx, w.Realm, read.ID)
 				must(t, err)
-				setup, err := w.factors.BeginTOTP(ctx, w.Realm, read)
+				setup, err := w.factors.BeginTOTP(ctx, w.Realm, read, mine)
 				must(t, err)
 				options, err := w.factors.Creation(ctx, w.Realm, herBrowser, read)
 				must(t, err)
 				must(t, change(ctx, w))
 				letters := w.Count(`SELECT COUNT(*) FROM mail_outbox`)
 
-				_, app := w.factors.FinishTOTP(ctx, w.Realm, read, w.codeAt(secretOf(setup), 0), w.by)
+				_, app := w.factors.FinishTOTP(ctx, w.Realm, read, mine, w.codeAt(secretOf(setup), 0), w.by)
 				_, codes := w.factors.NewRecoveryCodes(ctx, w.Realm, read, w.by)
 				for what, err := range map[string]error{
 					"an app":             app,

@@ -3,6 +3,7 @@ package factor_test
 import (
 	"encoding/json"
 	"html"
+	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
@@ -99,12 +100,11 @@ func TestPersonSetsAnAuthenticatorAppUp(t *testing.T) {
 			t.Error("no QR code with a name")
 		}
 		secret := strings.ReplaceAll(keyOnPage.FindStringSubmatch(p.Body)[1], " ", "")
-		setup := p.Value("setup")
 
-		sees(t, b.Post(home+"/app", url.Values{"setup": {setup}, "code": {" "}}), 422, say("factor.app.error.empty"))
-		p = b.Post(home+"/app", url.Values{"setup": {setup}, "code": {w.wrong(secret)}})
+		sees(t, b.Post(home+"/app", url.Values{"code": {" "}}), 422, say("factor.app.error.empty"))
+		p = b.Post(home+"/app", url.Values{"code": {w.wrong(secret)}})
 		sees(t, p, 422, say("factor.app.error.code"))
-		if got := strings.ReplaceAll(keyOnPage.FindStringSubmatch(p.Body)[1], " ", ""); got != secret || p.Value("setup") != setup {
+		if got := strings.ReplaceAll(keyOnPage.FindStringSubmatch(p.Body)[1], " ", ""); got != secret {
 			t.Error("after a wrong code there is another key")
 		}
 		if p.Value("code") != "" {
@@ -112,7 +112,7 @@ func TestPersonSetsAnAuthenticatorAppUp(t *testing.T) {
 		}
 
 		before := b.Cookie("")
-		p = b.Post(home+"/app", url.Values{"setup": {setup}, "code": {w.codeAt(secret, 0)}})
+		p = b.Post(home+"/app", url.Values{"code": {w.codeAt(secret, 0)}})
 		sees(t, p, 200, say("factor.codes.title"), say("factor.codes.app_done"), say("factor.codes.keep"))
 		codes := codeOnPage.FindAllStringSubmatch(p.Body, -1)
 		if len(codes) != 10 {
@@ -142,7 +142,7 @@ func TestAnAppThatTookTooLongStartsAgain(t *testing.T) {
 		p := b.Get(home + "/app")
 		secret := strings.ReplaceAll(keyOnPage.FindStringSubmatch(p.Body)[1], " ", "")
 		w.Exec(`DELETE FROM totp_setups`)
-		p = b.Post(home+"/app", url.Values{"setup": {p.Value("setup")}, "code": {w.codeAt(secret, 0)}})
+		p = b.Post(home+"/app", url.Values{"code": {w.codeAt(secret, 0)}})
 		sees(t, p, 422, say("factor.app.error.setup"))
 		if strings.ReplaceAll(keyOnPage.FindStringSubmatch(p.Body)[1], " ", "") == secret {
 			t.Error("the old key is shown again")
@@ -295,7 +295,7 @@ func TestAnOpenBrowserIsNotEnoughToChangeFactors(t *testing.T) {
 			t.Errorf("%s after a while: %d %s", path, p.Status, p.Location())
 		}
 	}
-	if p := b.Post(home+"/app", url.Values{"setup": {setup.Value("setup")}, "code": {w.codeAt(secret, 0)}}); p.Status != 303 || w.summary(w.maria).Any() {
+	if p := b.Post(home+"/app", url.Values{"code": {w.codeAt(secret, 0)}}); p.Status != 303 || w.summary(w.maria).Any() {
 		t.Errorf("a form from before: %d", p.Status)
 	}
 }
@@ -365,4 +365,33 @@ func TestWhoSignsOutTheOthersStaysHere(t *testing.T) {
 	if p := other.Get(home); p.Status != 303 {
 		t.Errorf("the other browser: %d", p.Status)
 	}
+}
+
+// What a GET or a HEAD asks for, a browser that reads ahead asks for too: the
+// code that was scanned stays good, whatever looks at the page.
+func TestLookingAtThePageAgainKeepsTheScannedCode(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		b := w.Browser(w.pages().Mount)
+		w.SignIn(b, w.maria)
+		shown := func(b *webtest.Browser) string {
+			t.Helper()
+			p := b.Get(home + "/app")
+			if p.Status != http.StatusOK {
+				t.Fatalf("%d %s", p.Status, p.Text())
+			}
+			return strings.ReplaceAll(keyOnPage.FindStringSubmatch(p.Body)[1], " ", "")
+		}
+		scanned := shown(b)
+		if shown(b) != scanned {
+			t.Error("a second tab shows another code")
+		}
+		other := w.Browser(w.pages().Mount)
+		w.SignIn(other, w.maria)
+		if shown(other) == scanned {
+			t.Error("another session is shown the same code")
+		}
+		if p := b.Post(home+"/app", url.Values{"code": {w.codeAt(scanned, 0)}}); p.Status != http.StatusOK || !w.summary(w.maria).TOTP {
+			t.Errorf("the code that was scanned first: %d %s", p.Status, p.Text())
+		}
+	})
 }

@@ -181,5 +181,6 @@ func (h *Handler) removePasskey(c *gin.Context) error {
 	case err != nil:
 		return err
 	}
+	h.changed(c, v)
 	return h.done(c, v, "passkey-removed")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -57,15 +58,27 @@ func NewService(d Deps) *Service {
 // Of tells what an account has.
 func (s *Service) Of(ctx context.Context, accountID uuid.UUID) (Summary, error) {
 	var apps, passkeys, codes int64
+	var since *time.Time
 	err := s.DB.QueryRow(ctx, `
 		SELECT (SELECT COUNT(*) FROM totp_secrets WHERE account_id = $1),
 			(SELECT COUNT(*) FROM passkeys WHERE account_id = $1),
-			(SELECT COUNT(*) FROM recovery_codes WHERE account_id = $1 AND used_at IS NULL)`, accountID).
-		Scan(&apps, &passkeys, &codes)
+			(SELECT COUNT(*) FROM recovery_codes WHERE account_id = $1 AND used_at IS NULL), `+oldest("$1"), accountID).
+		Scan(&apps, &passkeys, &codes, &since)
 	if err != nil {
 		return Summary{}, fmt.Errorf("find second factors: %w", err)
 	}
-	return Summary{TOTP: apps > 0, Passkeys: int(passkeys), RecoveryCodes: int(codes)}, nil
+	has := Summary{TOTP: apps > 0, Passkeys: int(passkeys), RecoveryCodes: int(codes)}
+	if since != nil {
+		has.Since = *since
+	}
+	return has, nil
+}
+
+// oldest is when the oldest second factor of an account began to count, in SQL:
+// NULL where there is none.
+func oldest(account string) string {
+	return `(SELECT MIN(f.since) FROM (SELECT confirmed_at AS since FROM totp_secrets WHERE account_id = ` + account + `
+		UNION ALL SELECT created_at FROM passkeys WHERE account_id = ` + account + `) f)`
 }
 
 // Required tells whether the realm demands a second factor of an account.
@@ -159,7 +172,7 @@ func (s *Service) changed(ctx context.Context, r *realm.Realm, a account.Account
 func (s *Service) CleanUp(ctx context.Context) error {
 	now := s.DB.Now(ctx)
 	for _, query := range []string{
-		`DELETE FROM totp_setups WHERE account_id IN (SELECT account_id FROM totp_setups WHERE expires_at < $1 LIMIT 1000)`,
+		`DELETE FROM totp_setups WHERE id IN (SELECT id FROM totp_setups WHERE expires_at < $1 LIMIT 1000)`,
 		`DELETE FROM spent_challenges WHERE challenge_hash IN (SELECT challenge_hash FROM spent_challenges WHERE expires_at < $1 LIMIT 1000)`,
 	} {
 		if err := s.DB.InSteps(ctx, query, now); err != nil {

@@ -3,6 +3,7 @@ package factor
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -11,6 +12,23 @@ import (
 	"github.com/portico-id/portico/internal/audit"
 	"github.com/portico-id/portico/internal/realm"
 )
+
+// addedSince are the factors of an account that are not older than a time, by
+// table. An app counts from its first right code on, however old its setup is.
+var addedSince = []string{
+	`totp_secrets WHERE account_id = $1 AND confirmed_at >= $2`,
+	`passkeys WHERE account_id = $1 AND created_at >= $2`,
+	`recovery_codes WHERE account_id = $1 AND created_at >= $2`,
+}
+
+// AddedSince reports whether RemoveSince would remove anything.
+func (s *Service) AddedSince(ctx context.Context, accountID uuid.UUID, since time.Time) (added bool, err error) {
+	err = s.DB.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM `+strings.Join(addedSince, `) OR EXISTS (SELECT 1 FROM `)+`)`, accountID, since).Scan(&added)
+	if err != nil {
+		return false, fmt.Errorf("find second factors since %s: %w", since.Format(time.RFC3339), err)
+	}
+	return added, nil
+}
 
 // RemoveSince removes what was added to an account at or after a time, for
 // somebody whose account was in other hands from then on. Recovery codes that
@@ -24,13 +42,8 @@ func (s *Service) RemoveSince(ctx context.Context, r *realm.Realm, accountID uui
 			return err
 		}
 		gone := int64(0)
-		for _, query := range []string{
-			// An app counts from its first right code on, however old its setup is.
-			`DELETE FROM totp_secrets WHERE account_id = $1 AND confirmed_at >= $2`,
-			`DELETE FROM passkeys WHERE account_id = $1 AND created_at >= $2`,
-			`DELETE FROM recovery_codes WHERE account_id = $1 AND created_at >= $2`,
-		} {
-			rows, err := s.DB.Exec(ctx, query, accountID, since)
+		for _, of := range addedSince {
+			rows, err := s.DB.Exec(ctx, `DELETE FROM `+of, accountID, since)
 			if err != nil {
 				return err
 			}

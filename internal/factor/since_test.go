@@ -34,17 +34,17 @@ func TestWhatWasAddedSinceATheftGoesAndTheRestStays(t *testing.T) {
 			t.Error("something older was removed")
 		}
 		// An app whose setup is older than the theft, and a passkey at its very time.
-		setup, err := w.factors.BeginTOTP(ctx, w.Realm, w.maria)
+		setup, err := w.factors.BeginTOTP(ctx, w.Realm, w.maria, mine)
 		must(t, err)
 		dbtest.Advance(w.DB, time.Minute)
 		var at time.Time
 		must(t, w.DB.InTx(ctx, func(ctx context.Context) error {
 			at = w.DB.Now(ctx)
-			_, err := w.factors.FinishTOTP(ctx, w.Realm, w.maria, w.codeAt(secretOf(setup), 0), w.by)
+			_, err := w.factors.FinishTOTP(ctx, w.Realm, w.maria, mine, w.codeAt(secretOf(setup), 0), w.by)
 			return err
 		}))
 		w.register(w.Realm, w.maria, newKey(true))
-		_, err = w.factors.BeginTOTP(ctx, w.Realm, w.maria)
+		_, err = w.factors.BeginTOTP(ctx, w.Realm, w.maria, mine)
 		must(t, err)
 		if has := w.summary(w.maria); !has.TOTP || has.Passkeys != 2 || has.RecoveryCodes != 10 {
 			t.Fatalf("%+v", has)
@@ -73,9 +73,9 @@ func TestCodesDoNotOutliveTheLastFactor(t *testing.T) {
 		w.withApp(w.maria)
 		dbtest.Advance(w.DB, time.Minute)
 		at := w.DB.Now(ctx)
-		setup, err := w.factors.BeginTOTP(ctx, w.Realm, w.maria) // in the old one's place
+		setup, err := w.factors.BeginTOTP(ctx, w.Realm, w.maria, mine) // in the old one's place
 		must(t, err)
-		_, err = w.factors.FinishTOTP(ctx, w.Realm, w.maria, w.codeAt(secretOf(setup), 0), w.by)
+		_, err = w.factors.FinishTOTP(ctx, w.Realm, w.maria, mine, w.codeAt(secretOf(setup), 0), w.by)
 		must(t, err)
 		if has := w.summary(w.maria); !has.TOTP || has.RecoveryCodes != 10 {
 			t.Fatalf("%+v", has)
@@ -94,14 +94,14 @@ func TestAPasskeyOfAThiefGoesWithTheFreeze(t *testing.T) {
 		ctx := context.Background()
 		w.Accounts.Connect(account.Peers{Grants: w.Grants, Tickets: w.Tickets, Factors: w.factors})
 		own := w.register(w.Realm, w.maria, newKey(false))
-		dbtest.Advance(w.DB, time.Minute)
+		dbtest.Advance(w.DB, w.Realm.Lifetimes.FreezeLink) // the notice of her own has had its time
 		thief := w.register(w.Realm, w.maria, newKey(false))
 		link := w.LastFreezeLink(w.maria.LoginEmail)
 		b := w.Browser(func(g *gin.Engine) { account.NewHandler(w.Pages, w.Accounts).Mount(g) })
 		b.Get(link)
 		b.Post(link, url.Values{})
 		b.Get("/freeze/confirm")
-		if p := b.Post("/freeze/confirm", url.Values{}); p.Location() != "/patient/freeze/done" {
+		if p := b.Post("/freeze/confirm", url.Values{"decision": {"yes"}}); p.Location() != "/patient/freeze/done" {
 			t.Fatalf("%d %s", p.Status, p.Location())
 		}
 		must(t, w.DB.InTx(ctx, func(ctx context.Context) error { return w.Accounts.Unfreeze(ctx, w.Realm, w.maria.ID, clinic) }))
@@ -113,6 +113,91 @@ func TestAPasskeyOfAThiefGoesWithTheFreeze(t *testing.T) {
 		}
 		if _, err := w.factors.VerifyAssertion(ctx, w.Realm, herBrowser, thief.get(t, here, w.ask(w.Realm, nil)), nil); err == nil {
 			t.Error("the thief's still works")
+		}
+	})
+}
+
+// A thief who adds a passkey and then changes the question does not keep the
+// passkey because the person, or the operator, goes by the newest notice.
+func TestAPasskeyOfAThiefGoesWhicheverNoticeIsUsed(t *testing.T) {
+	for _, who := range []string{"the person", "the operator"} {
+		t.Run(who, func(t *testing.T) {
+			each(t, func(t *testing.T, w *world) {
+				ctx := context.Background()
+				w.Accounts.Connect(account.Peers{Grants: w.Grants, Tickets: w.Tickets, Factors: w.factors})
+				dbtest.Advance(w.DB, time.Minute)
+				thief := w.register(w.Realm, w.maria, newKey(false))
+				dbtest.Advance(w.DB, time.Minute)
+				a, err := w.Accounts.Find(ctx, w.Realm.Name, w.maria.ID)
+				must(t, err)
+				must(t, w.Accounts.SetQuestion(ctx, w.Realm, a, "first_concert", "los tigres", account.By{Actor: a.Actor()}))
+				dbtest.Advance(w.DB, time.Minute)
+				if who == "the person" {
+					b := w.Browser(func(g *gin.Engine) { account.NewHandler(w.Pages, w.Accounts).Mount(g) })
+					link := w.LastFreezeLink(w.maria.LoginEmail)
+					b.Get(link)
+					b.Post(link, url.Values{})
+					b.Get("/freeze/confirm")
+					b.Post("/freeze/confirm", url.Values{"decision": {"yes"}})
+				} else {
+					must(t, w.Accounts.Freeze(ctx, w.Realm, w.maria.ID, account.By{Actor: "system"}))
+				}
+				if gone, err := w.Accounts.UnfreezingRemoves(ctx, w.Realm, w.maria.ID); err != nil || !gone.Factors || !gone.Question {
+					t.Errorf("it is not known before: %+v %v", gone, err)
+				}
+				must(t, w.DB.InTx(ctx, func(ctx context.Context) error { return w.Accounts.Unfreeze(ctx, w.Realm, w.maria.ID, clinic) }))
+				if has := w.summary(w.maria); has.Passkeys != 0 {
+					t.Errorf("%+v", has)
+				}
+				if _, err := w.factors.VerifyAssertion(ctx, w.Realm, herBrowser, thief.get(t, here, w.ask(w.Realm, nil)), nil); err == nil {
+					t.Error("the thief's still works")
+				}
+			})
+		})
+	}
+}
+
+// What would be removed is known before, by each sort, and no more.
+func TestWhatWasAddedSinceIsKnown(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ctx := context.Background()
+		added := func(at time.Time) bool {
+			t.Helper()
+			is, err := w.factors.AddedSince(ctx, w.maria.ID, at)
+			must(t, err)
+			return is
+		}
+		before := w.DB.Now(ctx)
+		w.register(w.Realm, w.Person("other@example.test"), newKey(false))
+		if added(before) {
+			t.Error("somebody else's")
+		}
+		w.register(w.Realm, w.maria, newKey(false))
+		if !added(before) {
+			t.Error("a passkey")
+		}
+		dbtest.Advance(w.DB, time.Minute)
+		before = w.DB.Now(ctx)
+		if added(before) {
+			t.Error("an older passkey")
+		}
+		setup, err := w.factors.BeginTOTP(ctx, w.Realm, w.maria, mine)
+		must(t, err)
+		if added(before) {
+			t.Error("what is not confirmed")
+		}
+		_, err = w.factors.FinishTOTP(ctx, w.Realm, w.maria, mine, w.codeAt(secretOf(setup), 0), w.by)
+		must(t, err)
+		if !added(before) {
+			t.Error("an app")
+		}
+		w.Exec(`DELETE FROM totp_secrets`)
+		if !added(before) {
+			t.Error("codes")
+		}
+		w.removeSince(before)
+		if added(before) {
+			t.Error("after they are removed")
 		}
 	})
 }

@@ -3,6 +3,7 @@ package factor
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base32"
 	"errors"
 	"fmt"
@@ -21,18 +22,40 @@ import (
 )
 
 const (
-	period    = 30 * time.Second
-	codeSize  = 6
-	keySize   = 20 // bytes: RFC 4226 §4 R6
+	period   = 30 * time.Second
+	codeSize = 6
+	keySize  = 20 // bytes: RFC 4226 §4 R6
+	// setupLife is how long a page may be used for: a setup is shown for so long,
+	// and counts for as long again.
 	setupLife = 20 * time.Minute
 )
 
 var noPadding = base32.StdEncoding.WithPadding(base32.NoPadding)
 
-// BeginTOTP makes a secret for an authenticator app. It counts for nothing
-// until FinishTOTP. A setup that was begun before is over: nobody is ever
-// shown a secret that somebody else has seen.
-func (s *Service) BeginTOTP(ctx context.Context, r *realm.Realm, a account.Account) (TOTPSetup, error) {
+// Holder is who is shown a setup: one session, or one sign-in that waits. Nobody
+// else is shown the same one, or confirms it.
+type Holder [sha256.Size]byte
+
+// HolderOf makes a holder of what names it, such as "session " and its id.
+func HolderOf(name string) Holder { return sha256.Sum256([]byte(name)) }
+
+// BeginTOTP makes a secret for an authenticator app, or shows the one again that
+// its holder has been shown a moment ago: a second tab or a browser that reads
+// ahead leaves what was scanned as it is. It counts for nothing until FinishTOTP.
+func (s *Service) BeginTOTP(ctx context.Context, r *realm.Realm, a account.Account, h Holder) (TOTPSetup, error) {
+	setup, raw, err := s.findSetup(ctx, r, a.ID, h)
+	switch {
+	case err == nil && setup.createdAt.After(s.DB.Now(ctx).Add(-setupLife)):
+		return setupOf(r, a, raw)
+	case err != nil && !errors.Is(err, ErrSetup):
+		return TOTPSetup{}, err
+	}
+	return s.newSetup(ctx, r, a, h)
+}
+
+// newSetup makes a setup, unless somebody else has done so for the same holder
+// at the same time: then it is that one.
+func (s *Service) newSetup(ctx context.Context, r *realm.Realm, a account.Account, h Holder) (TOTPSetup, error) {
 	raw := make([]byte, keySize)
 	if _, err := rand.Read(raw); err != nil {
 		return TOTPSetup{}, fmt.Errorf("make secret: %w", err)
@@ -40,43 +63,46 @@ func (s *Service) BeginTOTP(ctx context.Context, r *realm.Realm, a account.Accou
 	id := uuid.New()
 	now := s.DB.Now(ctx)
 	_, err := s.DB.Exec(ctx, `
-		INSERT INTO totp_setups (account_id, id, sealed, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (account_id) DO UPDATE SET id = excluded.id, sealed = excluded.sealed,
-			created_at = excluded.created_at, expires_at = excluded.expires_at`,
-		a.ID, id, s.Sealer.Seal(sealPurpose, setupAAD(r, a.ID, id), raw), now, now.Add(setupLife))
+		INSERT INTO totp_setups (id, account_id, holder, sealed, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (account_id, holder) DO UPDATE SET id = excluded.id, sealed = excluded.sealed,
+			created_at = excluded.created_at, expires_at = excluded.expires_at
+			WHERE totp_setups.created_at <= $7`,
+		id, a.ID, h[:], s.Sealer.Seal(sealPurpose, setupAAD(r, a.ID, id), raw), now, now.Add(2*setupLife), now.Add(-setupLife))
 	if err != nil {
 		return TOTPSetup{}, fmt.Errorf("store setup: %w", err)
 	}
-	return setupOf(r, a, id, raw)
+	if _, raw, err = s.findSetup(ctx, r, a.ID, h); err != nil {
+		return TOTPSetup{}, err
+	}
+	return setupOf(r, a, raw)
 }
 
-// ResumeTOTP shows a setup again, after a wrong code. id is what the form
-// brought along; a setup that is over or that another page began is replaced
-// by a new one.
-func (s *Service) ResumeTOTP(ctx context.Context, r *realm.Realm, a account.Account, id string) (TOTPSetup, error) {
-	setup, raw, err := s.findSetup(ctx, r, a.ID)
+// ResumeTOTP shows a setup again, after a wrong code: the same one for as long
+// as it counts, else a new one.
+func (s *Service) ResumeTOTP(ctx context.Context, r *realm.Realm, a account.Account, h Holder) (TOTPSetup, error) {
+	_, raw, err := s.findSetup(ctx, r, a.ID, h)
 	switch {
-	case errors.Is(err, ErrSetup) || err == nil && setup.id.String() != id:
-		return s.BeginTOTP(ctx, r, a)
+	case errors.Is(err, ErrSetup):
+		return s.newSetup(ctx, r, a, h)
 	case err != nil:
 		return TOTPSetup{}, err
 	}
-	return setupOf(r, a, setup.id, raw)
+	return setupOf(r, a, raw)
 }
 
-// FinishTOTP turns the setup under way into the account's authenticator app,
-// in place of one it may have had. The code proves that the app has the
+// FinishTOTP turns the setup that its holder was shown into the account's
+// authenticator app, in place of one it may have had. All other setups end. The code proves that the app has the
 // secret, which is why nobody counts the tries: who types it was shown the
 // secret. The first second factor comes with recovery codes, which are shown
 // this once. ErrCode, ErrSetup.
-func (s *Service) FinishTOTP(ctx context.Context, r *realm.Realm, a account.Account, code string, by account.By) (recovery []string, err error) {
+func (s *Service) FinishTOTP(ctx context.Context, r *realm.Realm, a account.Account, h Holder, code string, by account.By) (recovery []string, err error) {
 	err = s.DB.InTx(ctx, func(ctx context.Context) error {
 		recovery = nil
 		a, err := s.lock(ctx, r, a)
 		if err != nil {
 			return err
 		}
-		setup, raw, err := s.findSetup(ctx, r, a.ID)
+		setup, raw, err := s.findSetup(ctx, r, a.ID, h)
 		if err != nil {
 			return err
 		}
@@ -213,11 +239,11 @@ type pending struct {
 	createdAt time.Time
 }
 
-func (s *Service) findSetup(ctx context.Context, r *realm.Realm, accountID uuid.UUID) (p pending, raw []byte, err error) {
+func (s *Service) findSetup(ctx context.Context, r *realm.Realm, accountID uuid.UUID, h Holder) (p pending, raw []byte, err error) {
 	var sealed []byte
 	err = s.DB.QueryRow(ctx, `
-		SELECT id, sealed, created_at FROM totp_setups WHERE account_id = $1 AND expires_at > $2`,
-		accountID, s.DB.Now(ctx)).Scan(&p.id, &sealed, &p.createdAt)
+		SELECT id, sealed, created_at FROM totp_setups WHERE account_id = $1 AND holder = $2 AND expires_at > $3`,
+		accountID, h[:], s.DB.Now(ctx)).Scan(&p.id, &sealed, &p.createdAt)
 	switch {
 	case errors.Is(err, database.ErrNoRows):
 		return pending{}, nil, ErrSetup
@@ -236,6 +262,9 @@ func (s *Service) storeTOTP(ctx context.Context, r *realm.Realm, accountID uuid.
 	rows, err := s.DB.Exec(ctx, `DELETE FROM totp_setups WHERE account_id = $1 AND id = $2`, accountID, p.id)
 	if err := database.ExactlyOne(rows, err, ErrSetup); err != nil {
 		return fmt.Errorf("finish setup: %w", err)
+	}
+	if _, err := s.DB.Exec(ctx, `DELETE FROM totp_setups WHERE account_id = $1`, accountID); err != nil {
+		return fmt.Errorf("end other setups: %w", err)
 	}
 	id := database.NewID()
 	_, err = s.DB.Exec(ctx, `
@@ -259,7 +288,7 @@ func secretAAD(r *realm.Realm, accountID, id uuid.UUID) string {
 	return "secret/" + r.Name + "/" + accountID.String() + "/" + id.String()
 }
 
-func setupOf(r *realm.Realm, a account.Account, id uuid.UUID, raw []byte) (TOTPSetup, error) {
+func setupOf(r *realm.Realm, a account.Account, raw []byte) (TOTPSetup, error) {
 	key, err := totp.Generate(totp.GenerateOpts{Issuer: issuerName(r), AccountName: a.LoginEmail, Secret: raw,
 		Period: uint(period / time.Second), Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1})
 	if err != nil {
@@ -269,7 +298,7 @@ func setupOf(r *realm.Realm, a account.Account, id uuid.UUID, raw []byte) (TOTPS
 	if err != nil {
 		return TOTPSetup{}, err
 	}
-	return TOTPSetup{ID: id.String(), Key: grouped(key.Secret()), URI: key.URL(), SVG: svg}, nil
+	return TOTPSetup{Key: grouped(key.Secret()), URI: key.URL(), SVG: svg}, nil
 }
 
 // issuerName is what the app lists the account under. A colon would end it.

@@ -25,17 +25,17 @@ func TestCodeOfTheAppIsAcceptedOnce(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		secret, _ := w.withApp(w.maria)
 		code := w.codeAt(secret, 0)
-		amr, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, code[:3]+" "+code[3:], w.by, false)
+		amr, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, code[:3]+" "+code[3:], w.by, factor.Try{})
 		if err != nil || len(amr) != 1 || amr[0] != "otp" {
 			t.Fatalf("a right code: %v %v", amr, err)
 		}
-		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, code, w.by, false); !errors.Is(err, factor.ErrCode) {
+		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, code, w.by, factor.Try{}); !errors.Is(err, factor.ErrCode) {
 			t.Errorf("the same code again: %v", err)
 		}
-		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, w.codeAt(secret, -1), w.by, false); !errors.Is(err, factor.ErrCode) {
+		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, w.codeAt(secret, -1), w.by, factor.Try{}); !errors.Is(err, factor.ErrCode) {
 			t.Errorf("an older code after a newer one: %v", err)
 		}
-		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, w.codeAt(secret, 1), w.by, false); err != nil {
+		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, w.codeAt(secret, 1), w.by, factor.Try{}); err != nil {
 			t.Errorf("the next code: %v", err)
 		}
 	})
@@ -43,12 +43,12 @@ func TestCodeOfTheAppIsAcceptedOnce(t *testing.T) {
 
 func TestTheCodeThatConfirmedTheAppDoesNotSignIn(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		setup, err := w.factors.BeginTOTP(t.Context(), w.Realm, w.maria)
+		setup, err := w.factors.BeginTOTP(t.Context(), w.Realm, w.maria, mine)
 		must(t, err)
 		code := w.codeAt(secretOf(setup), 0)
-		_, err = w.factors.FinishTOTP(t.Context(), w.Realm, w.maria, code, w.by)
+		_, err = w.factors.FinishTOTP(t.Context(), w.Realm, w.maria, mine, code, w.by)
 		must(t, err)
-		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, code, w.by, false); !errors.Is(err, factor.ErrCode) {
+		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, code, w.by, factor.Try{}); !errors.Is(err, factor.ErrCode) {
 			t.Errorf("the code of the setup: %v", err)
 		}
 	})
@@ -59,7 +59,7 @@ func TestPhonesThatAreHalfAMinuteOffAreAccepted(t *testing.T) {
 		each(t, func(t *testing.T, w *world) {
 			secret, _ := w.withApp(w.maria)
 			dbtest.Advance(w.DB, 5*time.Minute)
-			_, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, w.codeAt(secret, step), w.by, false)
+			_, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, w.codeAt(secret, step), w.by, factor.Try{})
 			if (err == nil) != ok || err != nil && !errors.Is(err, factor.ErrCode) {
 				t.Errorf("%d steps off: %v", step, err)
 			}
@@ -74,7 +74,7 @@ func TestOneCodeOfManyParallelUsesWins(t *testing.T) {
 		r.SignIn.DelayFromFailure, r.Factors.TriesPerDay = 1000, 1000
 		code := w.codeAt(secret, 0)
 		if won := parallel(32, func() error {
-			_, err := w.factors.VerifyCode(t.Context(), &r, w.maria, code, w.by, false)
+			_, err := w.factors.VerifyCode(t.Context(), &r, w.maria, code, w.by, factor.Try{})
 			if err != nil && !errors.Is(err, factor.ErrCode) {
 				t.Error(err)
 			}
@@ -108,7 +108,7 @@ func TestGuessingCodesEndsForTheDay(t *testing.T) {
 		r := *w.Realm
 		r.SignIn.DelayFromFailure = 1000 // the delays have a test of their own
 		for i := range r.Factors.TriesPerDay {
-			if _, err := w.factors.VerifyCode(t.Context(), &r, w.maria, w.wrong(secret), w.by, false); !errors.Is(err, factor.ErrCode) {
+			if _, err := w.factors.VerifyCode(t.Context(), &r, w.maria, w.wrong(secret), w.by, factor.Try{}); !errors.Is(err, factor.ErrCode) {
 				t.Fatalf("guess %d: %v", i, err)
 			}
 		}
@@ -116,17 +116,17 @@ func TestGuessingCodesEndsForTheDay(t *testing.T) {
 			t.Errorf("%d alarms, want one", n)
 		}
 		for _, right := range []string{w.codeAt(secret, 0), recovery[0]} {
-			if _, err := w.factors.VerifyCode(t.Context(), &r, w.maria, right, w.by, false); !errors.Is(err, factor.ErrTooMany) {
+			if _, err := w.factors.VerifyCode(t.Context(), &r, w.maria, right, w.by, factor.Try{}); !errors.Is(err, factor.ErrTooMany) {
 				t.Errorf("after too many guesses: %v", err)
 			}
 		}
 		other := w.Person("second@example.test")
 		otherSecret, _ := w.withApp(other)
-		if _, err := w.factors.VerifyCode(t.Context(), &r, other, w.codeAt(otherSecret, 0), w.by, false); err != nil {
+		if _, err := w.factors.VerifyCode(t.Context(), &r, other, w.codeAt(otherSecret, 0), w.by, factor.Try{}); err != nil {
 			t.Errorf("somebody else: %v", err)
 		}
 		dbtest.Advance(w.DB, 24*time.Hour+time.Minute)
-		if _, err := w.factors.VerifyCode(t.Context(), &r, w.maria, w.codeAt(secret, 0), w.by, false); err != nil {
+		if _, err := w.factors.VerifyCode(t.Context(), &r, w.maria, w.codeAt(secret, 0), w.by, factor.Try{}); err != nil {
 			t.Errorf("the day after: %v", err)
 		}
 		if n := w.Events("factor.locked"); n != 1 {
@@ -142,7 +142,7 @@ func TestParallelGuessesAreCountedBeforeTheyAreVerified(t *testing.T) {
 		r.SignIn.DelayFromFailure, r.Factors.TriesPerDay = 1000, 10
 		wrong := w.wrong(secret)
 		verified := parallel(60, func() error {
-			_, err := w.factors.VerifyCode(t.Context(), &r, w.maria, wrong, w.by, false)
+			_, err := w.factors.VerifyCode(t.Context(), &r, w.maria, wrong, w.by, factor.Try{})
 			if errors.Is(err, factor.ErrCode) {
 				return nil
 			}
@@ -159,16 +159,16 @@ func TestGuessesAreSlowedDown(t *testing.T) {
 		secret, _ := w.withApp(w.maria)
 		var slow *account.Throttled
 		for range w.Realm.SignIn.DelayFromFailure {
-			_, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, w.wrong(secret), w.by, false)
+			_, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, w.wrong(secret), w.by, factor.Try{})
 			if !errors.Is(err, factor.ErrCode) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, w.codeAt(secret, 0), w.by, false); !errors.As(err, &slow) {
+		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, w.codeAt(secret, 0), w.by, factor.Try{}); !errors.As(err, &slow) {
 			t.Errorf("right after five wrong codes: %v", err)
 		}
 		dbtest.Advance(w.DB, time.Minute)
-		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, w.codeAt(secret, 0), w.by, false); err != nil {
+		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, w.codeAt(secret, 0), w.by, factor.Try{}); err != nil {
 			t.Errorf("after the wait: %v", err)
 		}
 	})
@@ -180,20 +180,20 @@ func TestSigningInOftenLocksNobodyOutAndGivesAttackersNothing(t *testing.T) {
 		r := *w.Realm
 		r.SignIn.DelayFromFailure, r.Factors.TriesPerDay = 1000, 3
 		for range 2 {
-			if _, err := w.factors.VerifyCode(t.Context(), &r, w.maria, w.wrong(secret), w.by, false); !errors.Is(err, factor.ErrCode) {
+			if _, err := w.factors.VerifyCode(t.Context(), &r, w.maria, w.wrong(secret), w.by, factor.Try{}); !errors.Is(err, factor.ErrCode) {
 				t.Fatal(err)
 			}
 		}
 		for i := range 8 {
-			if _, err := w.factors.VerifyCode(t.Context(), &r, w.maria, w.codeAt(secret, 0), w.by, false); err != nil {
+			if _, err := w.factors.VerifyCode(t.Context(), &r, w.maria, w.codeAt(secret, 0), w.by, factor.Try{}); err != nil {
 				t.Fatalf("sign-in %d: %v", i, err)
 			}
 			dbtest.Advance(w.DB, 31*time.Second)
 		}
-		if _, err := w.factors.VerifyCode(t.Context(), &r, w.maria, w.wrong(secret), w.by, false); !errors.Is(err, factor.ErrCode) {
+		if _, err := w.factors.VerifyCode(t.Context(), &r, w.maria, w.wrong(secret), w.by, factor.Try{}); !errors.Is(err, factor.ErrCode) {
 			t.Fatalf("the third wrong code: %v", err)
 		}
-		if _, err := w.factors.VerifyCode(t.Context(), &r, w.maria, w.wrong(secret), w.by, false); !errors.Is(err, factor.ErrTooMany) {
+		if _, err := w.factors.VerifyCode(t.Context(), &r, w.maria, w.wrong(secret), w.by, factor.Try{}); !errors.Is(err, factor.ErrTooMany) {
 			t.Errorf("the fourth wrong code: %v", err)
 		}
 	})
@@ -201,19 +201,19 @@ func TestSigningInOftenLocksNobodyOutAndGivesAttackersNothing(t *testing.T) {
 
 func TestAnAppThatWasNotConfirmedCountsForNothing(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		setup, err := w.factors.BeginTOTP(t.Context(), w.Realm, w.maria)
+		setup, err := w.factors.BeginTOTP(t.Context(), w.Realm, w.maria, mine)
 		must(t, err)
 		if w.summary(w.maria).Any() {
 			t.Error("a setup that was only begun counts as a second factor")
 		}
-		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, w.codeAt(secretOf(setup), 0), w.by, false); !errors.Is(err, factor.ErrCode) {
+		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, w.maria, w.codeAt(secretOf(setup), 0), w.by, factor.Try{}); !errors.Is(err, factor.ErrCode) {
 			t.Errorf("a code of it: %v", err)
 		}
-		if _, err := w.factors.FinishTOTP(t.Context(), w.Realm, w.maria, w.wrong(secretOf(setup)), w.by); !errors.Is(err, factor.ErrCode) {
+		if _, err := w.factors.FinishTOTP(t.Context(), w.Realm, w.maria, mine, w.wrong(secretOf(setup)), w.by); !errors.Is(err, factor.ErrCode) {
 			t.Errorf("a wrong code confirmed it: %v", err)
 		}
 		dbtest.Advance(w.DB, time.Hour)
-		if _, err := w.factors.FinishTOTP(t.Context(), w.Realm, w.maria, w.codeAt(secretOf(setup), 0), w.by); !errors.Is(err, factor.ErrSetup) {
+		if _, err := w.factors.FinishTOTP(t.Context(), w.Realm, w.maria, mine, w.codeAt(secretOf(setup), 0), w.by); !errors.Is(err, factor.ErrSetup) {
 			t.Errorf("after its time: %v", err)
 		}
 		must(t, w.factors.CleanUp(t.Context()))
@@ -225,26 +225,67 @@ func TestAnAppThatWasNotConfirmedCountsForNothing(t *testing.T) {
 
 func TestNobodyConfirmsASecretThatSomebodyElseWasShown(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		attackers, err := w.factors.BeginTOTP(t.Context(), w.Realm, w.maria)
+		theirs := factor.HolderOf("another session")
+		attackers, err := w.factors.BeginTOTP(t.Context(), w.Realm, w.maria, theirs)
 		must(t, err)
-		hers, err := w.factors.BeginTOTP(t.Context(), w.Realm, w.maria)
+		hers, err := w.factors.BeginTOTP(t.Context(), w.Realm, w.maria, mine)
 		must(t, err)
 		if hers.Key == attackers.Key {
 			t.Fatal("two setups have one secret")
 		}
-		// A wrong code shows the page again: the same secret to her, a new one to the attacker.
-		again, err := w.factors.ResumeTOTP(t.Context(), w.Realm, w.maria, hers.ID)
-		must(t, err)
-		if again.Key != hers.Key {
-			t.Error("she has to scan again after a wrong code")
-		}
-		if _, err := w.factors.FinishTOTP(t.Context(), w.Realm, w.maria, w.codeAt(secretOf(attackers), 0), w.by); !errors.Is(err, factor.ErrCode) {
+		if _, err := w.factors.FinishTOTP(t.Context(), w.Realm, w.maria, mine, w.codeAt(secretOf(attackers), 0), w.by); !errors.Is(err, factor.ErrCode) {
 			t.Errorf("the older secret: %v", err)
 		}
-		stolen, err := w.factors.ResumeTOTP(t.Context(), w.Realm, w.maria, attackers.ID)
+		stolen, err := w.factors.ResumeTOTP(t.Context(), w.Realm, w.maria, theirs)
 		must(t, err)
 		if stolen.Key == hers.Key {
-			t.Error("her secret is shown to another page")
+			t.Error("her secret is shown to another session")
+		}
+		// What another session does leaves hers alone, and ends with it.
+		if _, err := w.factors.FinishTOTP(t.Context(), w.Realm, w.maria, mine, w.codeAt(secretOf(hers), 0), w.by); err != nil {
+			t.Errorf("hers: %v", err)
+		}
+		if _, err := w.factors.FinishTOTP(t.Context(), w.Realm, w.maria, theirs, w.codeAt(secretOf(attackers), 0), w.by); !errors.Is(err, factor.ErrSetup) {
+			t.Errorf("the other one replaces her app: %v", err)
+		}
+	})
+}
+
+// A browser that reads ahead, a second tab, the way back: what was scanned is good.
+func TestASetupIsShownAgainUntilItsTimeIsOver(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		now := time.Date(2025, 3, 3, 9, 0, 0, 0, time.UTC)
+		dbtest.SetNow(w.DB, func() time.Time { return now })
+		begin := func() string {
+			t.Helper()
+			setup, err := w.factors.BeginTOTP(t.Context(), w.Realm, w.maria, mine)
+			must(t, err)
+			return secretOf(setup)
+		}
+		keys, lock := map[string]bool{}, sync.Mutex{}
+		if shown := parallel(16, func() error {
+			setup, err := w.factors.BeginTOTP(t.Context(), w.Realm, w.maria, mine)
+			lock.Lock()
+			defer lock.Unlock()
+			keys[secretOf(setup)] = true
+			return err
+		}); shown != 16 || len(keys) != 1 || w.Count(`SELECT COUNT(*) FROM totp_setups`) != 1 {
+			t.Fatalf("%d secrets", len(keys))
+		}
+		now = now.Add(19 * time.Minute)
+		first := begin()
+		if !keys[first] {
+			t.Error("another secret")
+		}
+		// Each page is good for as long, whenever it was shown.
+		now = now.Add(19 * time.Minute)
+		again, err := w.factors.ResumeTOTP(t.Context(), w.Realm, w.maria, mine)
+		must(t, err)
+		if secretOf(again) != first {
+			t.Error("after a wrong code there is another secret")
+		}
+		if other := begin(); other == first {
+			t.Error("shown for ever")
 		}
 	})
 }
@@ -252,14 +293,14 @@ func TestNobodyConfirmsASecretThatSomebodyElseWasShown(t *testing.T) {
 func TestACodeOfSomebodyElsesAppDoesNotCount(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		other := w.Person("second@example.test")
-		setup, err := w.factors.BeginTOTP(t.Context(), w.Realm, w.maria)
+		setup, err := w.factors.BeginTOTP(t.Context(), w.Realm, w.maria, mine)
 		must(t, err)
-		if _, err := w.factors.FinishTOTP(t.Context(), w.Realm, other, w.codeAt(secretOf(setup), 0), w.by); !errors.Is(err, factor.ErrSetup) {
+		if _, err := w.factors.FinishTOTP(t.Context(), w.Realm, other, mine, w.codeAt(secretOf(setup), 0), w.by); !errors.Is(err, factor.ErrSetup) {
 			t.Errorf("somebody else's setup: %v", err)
 		}
 		secret, _ := w.withApp(w.maria)
 		_, _ = w.withApp(other)
-		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, other, w.codeAt(secret, 0), w.by, false); !errors.Is(err, factor.ErrCode) {
+		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, other, w.codeAt(secret, 0), w.by, factor.Try{}); !errors.Is(err, factor.ErrCode) {
 			t.Errorf("a code of another account's app: %v", err)
 		}
 	})
@@ -271,7 +312,7 @@ func TestASecretThatWasCopiedToAnotherAccountDoesNotOpen(t *testing.T) {
 		secret, _ := w.withApp(w.maria)
 		_, _ = w.withApp(other)
 		w.Exec(`UPDATE totp_secrets SET sealed = (SELECT s.sealed FROM totp_secrets s WHERE s.account_id = $1) WHERE account_id = $2`, w.maria.ID, other.ID)
-		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, other, w.codeAt(secret, 0), w.by, false); err == nil || errors.Is(err, factor.ErrCode) {
+		if _, err := w.factors.VerifyCode(t.Context(), w.Realm, other, w.codeAt(secret, 0), w.by, factor.Try{}); err == nil || errors.Is(err, factor.ErrCode) {
 			t.Errorf("a copied secret: %v", err)
 		}
 	})
@@ -280,7 +321,7 @@ func TestASecretThatWasCopiedToAnotherAccountDoesNotOpen(t *testing.T) {
 func TestTheDatabaseHoldsNoSecretOfAnApp(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		secret, recovery := w.withApp(w.maria)
-		pending, err := w.factors.BeginTOTP(t.Context(), w.Realm, w.maria)
+		pending, err := w.factors.BeginTOTP(t.Context(), w.Realm, w.maria, mine)
 		must(t, err)
 		w.Deliver()
 		dump := w.dump()
@@ -307,7 +348,7 @@ func TestTheDatabaseHoldsNoSecretOfAnApp(t *testing.T) {
 
 func TestTheAppIsNamedAfterTheRealmAndTheEmail(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		setup, err := w.factors.BeginTOTP(t.Context(), w.Realm, w.maria)
+		setup, err := w.factors.BeginTOTP(t.Context(), w.Realm, w.maria, mine)
 		must(t, err)
 		u, err := url.Parse(setup.URI)
 		must(t, err)

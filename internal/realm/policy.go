@@ -67,6 +67,7 @@ type SignInPolicy struct {
 	MaxDelay           time.Duration
 	DisableAtFailures  int // consecutive failures after which only recovery helps
 	AttemptsPerNetwork int // sign-in attempts of one network in an hour, over all accounts
+	ConfirmTriesPerDay int // wrong passwords of an account in 24 h, typed to confirm something, over all its sessions; one ends at DisableAtFailures
 
 	ForgetFailures      time.Duration // a time without a try after which a few failures are forgotten
 	ForgetStreak        time.Duration // the same for ten failures in a row and more
@@ -305,6 +306,7 @@ func Defaults(kind Kind) Policies {
 			MaxDelay:           15 * time.Minute,
 			DisableAtFailures:  100,
 			AttemptsPerNetwork: 1000,
+			ConfirmTriesPerDay: 200,
 
 			ForgetFailures:      24 * time.Hour,
 			ForgetStreak:        180 * 24 * time.Hour,

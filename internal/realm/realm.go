@@ -97,7 +97,7 @@ func CheckIssuer(issuer string) (*url.URL, error) {
 	case strings.ToLower(u.Host) != u.Host || defaultPort(u) == u.Port() && u.Port() != "":
 		return nil, fmt.Errorf("%w: write the host in lower case and leave the scheme's own port out", ErrRealm)
 	case u.EscapedPath() != u.Path || strings.Contains(u.Path, "//") || slices.ContainsFunc(strings.Split(u.Path, "/"), dots):
-		return nil, fmt.Errorf("%w: the path has plain segments only: no %%, //, . or ..", ErrRealm)
+		return nil, fmt.Errorf("%w: the path has plain segments only: no %%, //, dot or two dots", ErrRealm)
 	case u.String() != issuer:
 		return nil, fmt.Errorf("%w: write the issuer as %s", ErrRealm, u.String())
 	}

@@ -353,12 +353,15 @@ func (h *Handler) setPassword(c *gin.Context) error {
 	}
 	err = h.service.reset(ctx, r, w.flow, plain, by(c))
 	var problem *password.Problem
+	var slow *account.Throttled
 	switch {
 	case err == nil:
 		c.Redirect(http.StatusSeeOther, r.Path+"/recovery/done")
 		return nil
 	case errors.Is(err, ErrTicket):
 		return h.gone(c, "")
+	case errors.As(err, &slow):
+		return web.Busy(slow.Wait, err)
 	case errors.Is(err, errStep):
 		c.Redirect(http.StatusSeeOther, r.Path+"/recovery/question")
 		return nil

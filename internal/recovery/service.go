@@ -234,6 +234,9 @@ func (s *Service) reset(ctx context.Context, r *realm.Realm, flow secret.Token, 
 	if err != nil {
 		return fmt.Errorf("find account: %w", err)
 	}
+	if err := s.accounts.CountChoice(ctx, r, a.ID); err != nil {
+		return err
+	}
 	// Argon2id is slow, so it runs before the transaction.
 	hash, err := s.accounts.HashPassword(ctx, r, a, plain)
 	if err != nil {

@@ -30,7 +30,7 @@ func (w *world) unfrozen(a account.Account) {
 	b.Get(link)
 	b.Post(link, url.Values{})
 	b.Get("/freeze/confirm")
-	if p := b.Post("/freeze/confirm", url.Values{}); p.Location() != "/patient/freeze/done" {
+	if p := b.Post("/freeze/confirm", url.Values{"decision": {"yes"}}); p.Location() != "/patient/freeze/done" {
 		w.T.Fatalf("%d %s", p.Status, p.Location())
 	}
 	if err := w.Accounts.Unfreeze(context.Background(), w.Realm, a.ID, account.By{Actor: account.Actor(staffMember), PracticeID: practiceID.String(), Practice: "Maple Pediatrics"}); err != nil {

@@ -14,6 +14,8 @@
 //     that becomes stronger ([Manager.Strengthen]) or is confirmed by a password
 //     or a passkey ([Manager.Confirm]) keeps its row and its sid and gets a new
 //     token; the old one is dead.
+//   - A session that takes the place of another one after a change of the password
+//     ([Manager.Succeed]) is as strong and as old as that was, and lasts as long.
 //   - AuthTime is when the person proved something last, as clients are told it;
 //     ConfirmedAt is when that was a password or a passkey. A code alone moves
 //     the first and not the second.
@@ -25,6 +27,10 @@
 //     limit of its own, idle and absolute, and a cookie that outlives the
 //     browser's window. A realm that stops offering it holds kept sessions to the
 //     ordinary limits at once.
+//   - Where a realm demands a second factor, Find says of a session of one factor
+//     when it is not enough any more (Overdue), in the same query. It reads for that
+//     which second factors, roles and word from signin the account has, and never
+//     writes them.
 //   - Reading a session writes at most once a minute, so the idle limit may be
 //     reached up to a minute early, never late.
 //   - A database that does not answer is an error, never "signed out": no

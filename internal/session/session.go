@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -32,6 +33,7 @@ type Session struct {
 	ACR                                        string
 	AMR                                        []string
 	Kept                                       bool // the person asked to stay signed in on this device
+	Overdue                                    bool // only of Find: the realm wants a second factor here by now
 	UserAgent, IP                              string
 }
 
@@ -76,10 +78,18 @@ func (m *Manager) OnEnd(fn func(ctx context.Context, sessions []Ended, reason st
 
 // Start signs an account in and returns the token for the cookie, which is
 // kept nowhere else. It joins the caller's transaction. It always makes a new
-// session: the caller ends the one that the browser had before.
+// session: the caller ends the one that the browser had before, or renews it.
 func (m *Manager) Start(ctx context.Context, r *realm.Realm, accountID uuid.UUID, d Device, how Method) (Session, secret.Token, error) {
+	s, tok := m.begin(ctx, r, accountID, d, how)
+	if err := m.insert(ctx, s, tok.Hash()); err != nil {
+		return Session{}, secret.Token{}, fmt.Errorf("start session: %w", err)
+	}
+	return s, tok, nil
+}
+
+// begin is a session that begins now, and its token.
+func (m *Manager) begin(ctx context.Context, r *realm.Realm, accountID uuid.UUID, d Device, how Method) (Session, secret.Token) {
 	now := m.db.Now(ctx)
-	tok := secret.NewToken()
 	s := Session{
 		ID: database.NewID(), AccountID: accountID, Realm: r.Name,
 		AuthTime: now, CreatedAt: now, LastSeenAt: now, ConfirmedAt: now,
@@ -87,8 +97,24 @@ func (m *Manager) Start(ctx context.Context, r *realm.Realm, accountID uuid.UUID
 		UserAgent: clean(d.UserAgent, 255), IP: clean(d.IP, 64),
 	}
 	s.ExpiresAt = now.Add(absolute(r, s.Kept))
+	return s, secret.NewToken()
+}
+
+// Succeed starts a session in the place of one that the caller has just ended:
+// the same person at the same browser, who has proved the password again this
+// moment. It is a session of its own, with another sid, but no other sign-in:
+// level, methods, AuthTime and limits stay, so that a second factor that was
+// proved once counts no longer for it, and is not told to clients as a new one.
+// It joins the caller's transaction.
+func (m *Manager) Succeed(ctx context.Context, before Session, d Device) (Session, secret.Token, error) {
+	s, tok, now := before, secret.NewToken(), m.db.Now(ctx)
+	s.ID, s.LastSeenAt, s.ConfirmedAt = database.NewID(), now, now
+	s.UserAgent, s.IP = clean(d.UserAgent, 255), clean(d.IP, 64)
+	if !slices.Contains(s.AMR, "pwd") {
+		s.AMR = append([]string{"pwd"}, s.AMR...)
+	}
 	if err := m.insert(ctx, s, tok.Hash()); err != nil {
-		return Session{}, secret.Token{}, fmt.Errorf("start session: %w", err)
+		return Session{}, secret.Token{}, fmt.Errorf("succeed session: %w", err)
 	}
 	return s, tok, nil
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,9 +40,44 @@ func (m *Manager) insert(ctx context.Context, s Session, tokenHash []byte) error
 }
 
 func (m *Manager) find(ctx context.Context, r *realm.Realm, tokenHash []byte) (Session, error) {
-	return scan(m.db.QueryRow(ctx, `
-		SELECT `+columns+` FROM sessions s JOIN accounts a ON a.id = s.account_id
-		WHERE s.token_hash = $7 AND `+open, m.openArgs(ctx, r, tokenHash)...))
+	demanded, args := overdue(r, m.openArgs(ctx, r, tokenHash))
+	var late bool
+	s, err := scan(m.db.QueryRow(ctx, `
+		SELECT `+columns+`, `+demanded+` FROM sessions s JOIN accounts a ON a.id = s.account_id
+		WHERE s.token_hash = $7 AND `+open, args...), &late)
+	s.Overdue = late
+	return s, err
+}
+
+// overdue is the condition under which a realm wants more of a session than the
+// one factor it has: those of a sign-in. The person has a second factor, or has
+// to have one and has had the time to set it up. It is part of the query that
+// finds the session, so that it costs no round trip and holds at once whatever
+// changes: the policy, a role, the day.
+func overdue(r *realm.Realm, args []any) (condition string, all []any) {
+	arg := func(v any) string {
+		args = append(args, v)
+		return "$" + strconv.Itoa(len(args))
+	}
+	condition = `s.acr <> ` + arg(TwoFactors)
+	switch r.Factors.Required {
+	case realm.SecondFactorEveryone:
+	case realm.SecondFactorRoles:
+		var roles []string
+		for _, role := range r.Factors.Roles {
+			roles = append(roles, arg(role))
+		}
+		condition += ` AND EXISTS (SELECT 1 FROM staff_roles d WHERE d.account_id = a.id AND d.role IN (` + strings.Join(roles, ", ") + `))`
+	default:
+		return "false", args[:len(args)-1]
+	}
+	if r.Factors.Grace <= 0 {
+		return condition, args
+	}
+	now := args[1].(time.Time)
+	return condition + ` AND (EXISTS (SELECT 1 FROM totp_secrets f WHERE f.account_id = a.id)
+		OR EXISTS (SELECT 1 FROM passkeys f WHERE f.account_id = a.id)
+		OR EXISTS (SELECT 1 FROM signin_told n WHERE n.account_id = a.id AND n.told_at <= ` + arg(now.Add(-r.Factors.Grace)) + `))`, args
 }
 
 func (m *Manager) list(ctx context.Context, r *realm.Realm, accountID uuid.UUID) ([]Session, error) {
@@ -94,11 +130,11 @@ func (m *Manager) end(ctx context.Context, reason, which string, args ...any) ([
 	})
 }
 
-func scan(row interface{ Scan(...any) error }) (Session, error) {
+func scan(row interface{ Scan(...any) error }, more ...any) (Session, error) {
 	var s Session
 	var amr string
-	err := row.Scan(&s.ID, &s.AccountID, &s.Realm, &s.AuthTime, &s.CreatedAt, &s.LastSeenAt, &s.ExpiresAt,
-		&s.ConfirmedAt, &s.ACR, &amr, &s.Kept, &s.UserAgent, &s.IP)
+	err := row.Scan(append([]any{&s.ID, &s.AccountID, &s.Realm, &s.AuthTime, &s.CreatedAt, &s.LastSeenAt, &s.ExpiresAt,
+		&s.ConfirmedAt, &s.ACR, &amr, &s.Kept, &s.UserAgent, &s.IP}, more...)...)
 	s.AMR = strings.Fields(amr)
 	return s, err
 }

@@ -31,7 +31,9 @@
 //
 // Step-up: where a client asks for more than a session has, oauth sends the
 // browser to /signin/second, which asks for the second proof alone and makes
-// the session stronger; or to /signin/enrol, for people who have none.
+// the session stronger; or to /signin/enrol, for people who have none. So do
+// oauth and My Account with a session that is too weak for the realm by now
+// (session.Session.Overdue).
 //
 // # Promises
 //
@@ -45,13 +47,24 @@
 //     attacker cannot keep it out, nor can neighbours on its network. Five
 //     browsers a day become known to an account; together they have as many
 //     failures in a row as all strangers together.
+//   - To the second step a browser is known when it has passed it, with the
+//     password of today and since the oldest factor that is there now began to
+//     count. Whoever once used the password in a browser of their own, before
+//     there was a second step, is a stranger to it.
 //   - A right password without the second step forgets no failures and counts
 //     as none. So whoever stole the password gains no guesses by it and locks
 //     nobody out.
 //   - Wrong codes are counted before they are verified: for the account
 //     (factor), apart for strangers and for known browsers, and for the started
 //     sign-in, which ends with the last of them. In a session that is to become
-//     stronger they end the session, and what clients got through it.
+//     stronger they end the session, and what clients got through it. What is
+//     turned away unseen counts for neither, nor does a code that was asked for
+//     something else than this browser could prove by now.
+//   - Of the sign-ins of an account that wait, ten of known browsers and ten of
+//     strangers are kept, so whoever stole the password ends none that the person
+//     has begun in a known browser.
+//   - Passkeys are counted by network, and those that a known browser shows of its
+//     own account apart from that.
 //   - Whatever changes what proves the person between the steps, or closes or
 //     freezes the account, ends the sign-in.
 //   - A busy server costs nobody a try.

@@ -59,7 +59,7 @@ func (h *Handler) atEnrol(c *gin.Context) (t target, at halfway, ok bool, err er
 		c.Redirect(http.StatusSeeOther, t.page(pathSignIn))
 	case err != nil:
 		return t, at, false, err
-	case at.strong(), at.pending == nil && t.direct:
+	case at.strong(), at.pending == nil && t.direct && !at.overdue():
 		c.Redirect(http.StatusSeeOther, t.realm.Path+t.next)
 	case at.has.Any():
 		c.Redirect(http.StatusSeeOther, t.page(pathSecond))
@@ -85,14 +85,14 @@ func (h *Handler) enrolPage(c *gin.Context) error {
 
 func (h *Handler) enrolView(c *gin.Context, t target, at halfway) (enrolView, error) {
 	ctx := c.Request.Context()
-	v := enrolView{Client: t.flow.ClientName, NotNow: true, App: t.page(pathEnrolApp), ForRequest: at.pending == nil}
+	v := enrolView{Client: t.flow.NameIn(web.Lang(c)), NotNow: true, App: t.page(pathEnrolApp), ForRequest: at.pending == nil && !at.overdue()}
 	switch _, err := h.service.factors.Creation(ctx, t.realm, web.Browser(c), at.account); {
 	case err == nil:
 		v.Passkey = t.page(pathEnrolPasskey)
 	case !errors.Is(err, factor.ErrNoPasskeys):
 		return enrolView{}, err
 	}
-	if at.pending == nil {
+	if v.ForRequest {
 		return v, nil
 	}
 	until, err := h.service.deadline(ctx, t.realm, at.account.ID)
@@ -116,17 +116,16 @@ func (h *Handler) notNow(c *gin.Context) error {
 	if !t.direct {
 		onward += "&declined=1" // counts only where the client insists on more
 	}
-	if at.pending == nil {
-		c.Redirect(http.StatusSeeOther, onward)
-		return nil
-	}
 	view, err := h.enrolView(c, t, at)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if !view.NotNow {
+	case !view.NotNow:
 		view.Form.Add("", "enrol.error.required")
 		return h.pages.Render(c, http.StatusUnprocessableEntity, "signin/enrol.html", view)
+	case at.pending == nil:
+		c.Redirect(http.StatusSeeOther, onward)
+		return nil
 	}
 	if err := h.complete(c, t, at, nil, nil); err != nil {
 		return err
@@ -161,6 +160,13 @@ func (h *Handler) complete(c *gin.Context, t target, at halfway, amr []string, s
 	if err != nil {
 		return err
 	}
+	if set != nil {
+		// Worth less than being in: without an answer the browser stays a stranger
+		// to the second step.
+		if has, err := h.service.factors.Of(c.Request.Context(), at.account.ID); err == nil {
+			out.since = has.Since
+		}
+	}
 	h.arrived(c, t, out)
 	return nil
 }
@@ -173,12 +179,15 @@ func by(c *gin.Context, a account.Account) account.By {
 	return who
 }
 
+// holder is who is shown how to set an authenticator app up.
+func (h halfway) holder() factor.Holder { return factor.HolderOf(h.what()) }
+
 func (h *Handler) appPage(c *gin.Context) error {
 	t, at, ok, err := h.atEnrol(c)
 	if !ok {
 		return err
 	}
-	setup, err := h.service.factors.BeginTOTP(c.Request.Context(), t.realm, at.account)
+	setup, err := h.service.factors.BeginTOTP(c.Request.Context(), t.realm, at.account, at.holder())
 	if err != nil {
 		return err
 	}
@@ -199,7 +208,7 @@ func (h *Handler) addApp(c *gin.Context) error {
 	var codes []string
 	if f.OK() {
 		err = h.complete(c, t, at, []string{"otp"}, func(ctx context.Context) (err error) {
-			codes, err = h.service.factors.FinishTOTP(ctx, t.realm, at.account, code, by(c, at.account))
+			codes, err = h.service.factors.FinishTOTP(ctx, t.realm, at.account, at.holder(), code, by(c, at.account))
 			return err
 		})
 		switch {
@@ -212,7 +221,7 @@ func (h *Handler) addApp(c *gin.Context) error {
 		}
 	}
 	if !f.OK() {
-		setup, err := h.service.factors.ResumeTOTP(ctx, t.realm, at.account, c.PostForm("setup"))
+		setup, err := h.service.factors.ResumeTOTP(ctx, t.realm, at.account, at.holder())
 		if err != nil {
 			return err
 		}

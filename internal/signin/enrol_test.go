@@ -115,16 +115,16 @@ func TestSettingUpAnAppCompletesTheSignIn(t *testing.T) {
 		if p.H1() != "Set up an authenticator app" || !strings.Contains(p.Body, "<svg") || p.Link("Back") != "/patient"+enrol {
 			t.Fatalf("%s", p.Text())
 		}
-		app, setup := appOf(w, keyOn(t, p)), p.Value("setup")
+		app := appOf(w, keyOn(t, p))
 		if p = b.Post(enrolApp, code("")); p.ByID("code-err") != "Enter the code" {
 			t.Errorf("%s", p.Text())
 		}
-		p = b.Post(enrolApp, url.Values{"code": {app.bad()}, "setup": {setup}})
+		p = b.Post(enrolApp, url.Values{"code": {app.bad()}})
 		if p.Status != http.StatusUnprocessableEntity || p.ByID("code-err") == "" {
 			t.Errorf("%d %s", p.Status, p.Text())
 		}
 		app = appOf(w, keyOn(t, p))
-		p = b.Post(enrolApp, url.Values{"code": {app.now()}, "setup": {p.Value("setup")}})
+		p = b.Post(enrolApp, url.Values{"code": {app.now()}})
 		if p.Status != http.StatusOK || p.H1() != "Recovery codes" || p.Link("Continue") != "/patient/account" || strings.Count(p.Body, "<li><strong>") != 10 {
 			t.Fatalf("%d %s", p.Status, p.Text())
 		}
@@ -224,7 +224,7 @@ func TestAClientThatInsistsIsAnsweredOneWayOrTheOther(t *testing.T) {
 		path := enrolApp + "?flow=" + flow.String()
 		p = b.Get(path)
 		app := appOf(w, keyOn(t, p))
-		p = b.Post(path, url.Values{"code": {app.now()}, "setup": {p.Value("setup")}})
+		p = b.Post(path, url.Values{"code": {app.now()}})
 		if p.Status != http.StatusOK || p.Link("Continue") != "/patient/oauth/authorize?flow="+flow.String() {
 			t.Fatalf("%d %s", p.Status, p.Text())
 		}
@@ -280,6 +280,29 @@ func TestWhatChangesWhileASecondStepIsSetUpEndsTheSignIn(t *testing.T) {
 		must(t, w.Accounts.Disable(context.Background(), w.Realm, a.ID, account.By{Actor: "system"}))
 		if p := b.Get(enrol); p.Location() != "/patient/signin" {
 			t.Errorf("%d %s", p.Status, p.Location())
+		}
+	})
+}
+
+// A second tab, or a browser that reads ahead, leaves what was scanned good.
+func TestLookingAtTheAppAgainKeepsTheScannedCode(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.Person(accounttest.Email)
+		w.demand()
+		b := w.browser("192.0.2.1")
+		w.half(b, plainPath)
+		scanned := keyOn(t, b.Get(enrolApp))
+		if keyOn(t, b.Get(enrolApp)) != scanned {
+			t.Error("a second tab shows another code")
+		}
+		// Another sign-in of the same person has one of its own.
+		other := w.browser("198.51.100.7")
+		w.half(other, plainPath)
+		if keyOn(t, other.Get(enrolApp)) == scanned {
+			t.Error("another browser is shown the same code")
+		}
+		if p := b.Post(enrolApp, code(appOf(w, scanned).now())); p.Status != http.StatusOK || w.sessionOf(b) == nil {
+			t.Errorf("the code that was scanned first: %d %s", p.Status, p.Text())
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,14 +27,18 @@ var ErrFlow = errors.New("no such authorization request")
 // Flow is what the page needs to know about an authorization request.
 type Flow struct {
 	ClientID, ClientName string
-	LoginHint            string // OpenID Connect Core §3.1.2.1
-	UILocales            string // the same, space-separated
-	RedirectOrigin       string // origin, or the whole, of the validated redirect URI
+	ClientNames          map[string]string // by language, where another one is shown
+	LoginHint            string            // OpenID Connect Core §3.1.2.1
+	UILocales            string            // the same, space-separated
+	RedirectOrigin       string            // origin, or the whole, of the validated redirect URI
 
 	LogoURI, PolicyURI, TermsURI string // of the client, as it registered them; https
 
 	UnverifiedHost string // where an app leads that registered itself; "" for others
 }
+
+// NameIn is what people who read a language are told that the client is called.
+func (f Flow) NameIn(lang string) string { return cmp.Or(f.ClientNames[lang], f.ClientName) }
 
 // Flows describes authorization requests. oauth has it. ErrFlow may come with
 // the ClientID of a request that has expired.
@@ -160,7 +165,7 @@ func (h *Handler) page(c *gin.Context) error {
 		if err != nil {
 			return err
 		}
-		if current != nil {
+		if current != nil && !current.Overdue {
 			c.Redirect(http.StatusSeeOther, t.realm.Path+t.next)
 			return nil
 		}
@@ -175,7 +180,7 @@ func (h *Handler) show(c *gin.Context, status int, t target, f web.Form) error {
 	if err != nil {
 		return err
 	}
-	v := view{Form: f, Client: t.flow.ClientName, Flow: t.id, Options: string(options), Policy: t.flow.PolicyURI, Terms: t.flow.TermsURI,
+	v := view{Form: f, Client: t.flow.NameIn(web.Lang(c)), Flow: t.id, Options: string(options), Policy: t.flow.PolicyURI, Terms: t.flow.TermsURI,
 		Keep: days(t.realm.Lifetimes.KeptSession), Kept: keeps(c), Host: t.flow.UnverifiedHost}
 	if t.flow.LogoURI != "" && web.Image(c, t.flow.LogoURI) {
 		v.Logo = t.flow.LogoURI
@@ -190,7 +195,8 @@ func keeps(c *gin.Context) bool { return c.PostForm("keep") != "" }
 
 // visitor is who sent a form.
 func (h *Handler) visitor(c *gin.Context, t target) (visitor, error) {
-	previous, err := h.sessions.Current(c)
+	// Also one that has run into a limit: what clients hold of it goes on.
+	previous, err := h.sessions.Idle(c)
 	if err != nil {
 		return visitor{}, err
 	}
@@ -232,7 +238,8 @@ func (h *Handler) signIn(c *gin.Context) error {
 		return fmt.Errorf("find account: %w", err)
 	}
 	out, err := h.service.signIn(c.Request.Context(), t.realm, try{visitor: v, email: email, password: plain, whose: whose,
-		known: h.devices.find(c, t.realm, email, version), keep: keeps(c)})
+		known: h.devices.find(c, t.realm, email, version), keep: keeps(c),
+		proved: func(a account.Account, since time.Time) bool { return h.devices.proved(c, t.realm, a, since) }})
 	switch {
 	case err == nil:
 		return h.letIn(c, t, out)
@@ -297,13 +304,23 @@ func (h *Handler) arrived(c *gin.Context, t target, out outcome) {
 	endStep(c, t.realm)
 	if out.session.ID == uuid.Nil {
 		h.sessions.SetCookie(c, t.realm, out.token)
+		h.devices.prove(c, t.realm, out.account, out.since)
 		return
 	}
 	h.sessions.StartCookie(c, t.realm, out.session, out.token)
 	switch {
+	case out.known != "" && !out.since.IsZero():
+		h.devices.prove(c, t.realm, out.account, out.since)
 	case out.known != "":
 		h.devices.renew(c, t.realm)
 	case out.newDevice:
-		h.devices.remember(c, t.realm, out.account.LoginEmail, out.account.CredentialVersion)
+		h.devices.remember(c, t.realm, out.account, out.since)
 	}
+}
+
+// Proved notes that the browser, if it is known to an account, has just proved
+// the account's second factors too, which there are since then. It is for pages
+// on which people change them.
+func (h *Handler) Proved(c *gin.Context, r *realm.Realm, a account.Account, since time.Time) {
+	h.devices.prove(c, r, a, since)
 }

@@ -35,19 +35,20 @@ type wrong struct {
 func (w *wrong) Error() string { return w.cause.Error() }
 func (w *wrong) Unwrap() error { return w.cause }
 
-// proof verifies a second proof and names its methods (RFC 8176). stands: it
-// would have been enough alone, as a passkey is.
-type proof func(ctx context.Context) (amr []string, stands bool, err error)
+// proof verifies a second proof and names its methods (RFC 8176). It calls count
+// once, before it verifies anything, and not at all for what is turned away
+// unseen. stands: it would have been enough alone, as a passkey is.
+type proof func(ctx context.Context, count func(ctx context.Context) error) (amr []string, stands bool, err error)
 
-// second counts a try at the second step, verifies it and lets the person in.
+// second counts and verifies a try at the second step and lets the person in.
 // It returns a *wrong, errStep when the tries are used up or what waited is
 // over, account.Throttled or factor.ErrTooMany when nothing was verified.
 func (s *Service) second(ctx context.Context, r *realm.Realm, v visitor, h halfway, known string, prove proof) (outcome, error) {
-	left, err := s.countSecond(ctx, r, v, h)
-	if err != nil {
-		return outcome{}, err
-	}
-	amr, stands, err := prove(ctx)
+	left := 0
+	amr, stands, err := prove(ctx, func(ctx context.Context) (err error) {
+		left, err = s.countSecond(ctx, r, v, h)
+		return err
+	})
 	if err != nil {
 		return outcome{}, s.secondFailed(ctx, r, v, h, left, err)
 	}
@@ -87,7 +88,7 @@ func (s *Service) finish(ctx context.Context, r *realm.Realm, v visitor, h halfw
 		how = session.Method{ACR: session.TwoFactors, AMR: methods(how.AMR, amr)}
 	}
 	how.Keep = h.pending.keep
-	out, err := s.arrive(ctx, r, arrival{visitor: v, account: h.account, how: how, known: known, attempt: &attempt, step: h.pending.hash, also: also})
+	out, err := s.arrive(ctx, r, arrival{visitor: v, account: h.account, how: how, known: known, attempt: &attempt, since: h.has.Since, step: h.pending.hash, also: also})
 	if errors.Is(err, account.ErrCredentials) {
 		// Closed, frozen or given another password between the steps.
 		return outcome{}, s.failed(ctx, r, v, h.account.ID, "signin.second_failed", "changed_meanwhile", errStep)
@@ -98,6 +99,7 @@ func (s *Service) finish(ctx context.Context, r *realm.Realm, v visitor, h halfw
 // strengthen makes a session one of two factors. also is as in finish.
 func (s *Service) strengthen(ctx context.Context, r *realm.Realm, v visitor, h halfway, amr []string, stands bool, also func(context.Context) error) (out outcome, err error) {
 	how := session.Method{ACR: session.TwoFactors, AMR: methods(h.session.AMR, amr), Confirms: stands}
+	out.account, out.since = h.account, h.has.Since
 	err = s.db.InTx(ctx, func(ctx context.Context) error {
 		if also != nil { // first: it locks the account, which comes before sessions
 			if err := also(ctx); err != nil {
@@ -184,12 +186,7 @@ func (s *Service) secondFailed(ctx context.Context, r *realm.Realm, v visitor, h
 	var refusal *factor.Refusal
 	switch {
 	case errors.As(cause, &slow), errors.Is(cause, factor.ErrTooMany):
-		if h.pending != nil { // nothing was verified, so it costs no try
-			if err := s.giveTryBack(ctx, *h.pending); err != nil {
-				return err
-			}
-		}
-		return s.failed(ctx, r, v, h.account.ID, "signin.second_failed", "throttled", cause)
+		return s.turnedAway(ctx, r, v, h.account.ID, "signin.second_failed", cause)
 	case errors.Is(cause, factor.ErrCode):
 		why = "wrong_code"
 	case errors.As(cause, &refusal):
@@ -207,46 +204,4 @@ func (s *Service) secondFailed(ctx context.Context, r *realm.Realm, v visitor, h
 		}
 	}
 	return s.failed(ctx, r, v, h.account.ID, "signin.second_failed", why, result)
-}
-
-// withPasskey signs in with a passkey alone. Unknown, refused, or of an account
-// that may not sign in: all are account.ErrCredentials. *account.Throttled when
-// the network has had its tries; known devices are no exception, since nobody
-// knows whose it is before it is verified.
-func (s *Service) withPasskey(ctx context.Context, r *realm.Realm, v visitor, keep bool, response []byte, known func(account.Account) string) (outcome, error) {
-	ok, wait, err := s.limits.Allow(ctx, "signin-passkey/"+r.Name+"/"+v.network, r.SignIn.AttemptsPerNetwork, time.Hour)
-	if err != nil {
-		return outcome{}, fmt.Errorf("throttle: %w", err)
-	}
-	if !ok {
-		return outcome{}, s.refused(ctx, r, v, uuid.Nil, "throttled", &account.Throttled{Wait: max(wait, time.Second)})
-	}
-	p, err := s.factors.VerifyAssertion(ctx, r, v.browser, response, nil)
-	var refusal *factor.Refusal
-	switch {
-	case errors.As(err, &refusal):
-		return outcome{}, s.refused(ctx, r, v, refusal.AccountID, "passkey: "+refusal.Why, account.ErrCredentials)
-	case errors.Is(err, factor.ErrPasskey), errors.Is(err, factor.ErrChallenge), errors.Is(err, factor.ErrNoPasskeys):
-		return outcome{}, s.refused(ctx, r, v, uuid.Nil, "passkey", account.ErrCredentials)
-	case err != nil:
-		return outcome{}, err
-	}
-	a, err := s.accounts.Find(ctx, r.Name, p.AccountID)
-	switch {
-	case errors.Is(err, account.ErrNotFound):
-		return outcome{}, s.refused(ctx, r, v, uuid.Nil, "unknown", account.ErrCredentials)
-	case err != nil:
-		return outcome{}, fmt.Errorf("find account: %w", err)
-	case a.FrozenAt != nil:
-		return outcome{}, s.refused(ctx, r, v, a.ID, "frozen", account.ErrCredentials)
-	case a.State != account.Active:
-		return outcome{}, s.refused(ctx, r, v, a.ID, "not_active", account.ErrCredentials)
-	}
-	// What was counted against the password stays: nobody has typed it.
-	out, err := s.arrive(ctx, r, arrival{visitor: v, account: a, known: known(a),
-		how: session.Method{ACR: session.TwoFactors, AMR: methods(nil, p.AMR), Keep: keep}})
-	if errors.Is(err, account.ErrCredentials) {
-		return outcome{}, s.refused(ctx, r, v, a.ID, "changed_meanwhile", account.ErrCredentials)
-	}
-	return out, err
 }

@@ -2,6 +2,8 @@ package signin
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"net/http"
 
@@ -15,6 +17,7 @@ import (
 // secondView is templates/pages/signin/second.html.
 type secondView struct {
 	Form     web.Form
+	Step     string // what the proof is for, see halfway.name
 	Client   string
 	Options  string // for a passkey; "" when the person has none
 	Code     bool   // an authenticator app or recovery codes are there
@@ -63,7 +66,27 @@ func (h halfway) strong() bool {
 	return h.pending == nil && session.Reaches(h.session.ACR, session.TwoFactors)
 }
 
-// over is the page for a second step that cannot be finished any more.
+// name tells what a proof is for, in the form that asks for it. The sign-in may
+// be over by then, or another one, and a code for it is no try at whatever else
+// this browser could prove.
+func (h halfway) name() string {
+	sum := sha256.Sum256([]byte(h.what()))
+	return base64.RawURLEncoding.EncodeToString(sum[:12])
+}
+
+// what is the sign-in that waits, or the session.
+func (h halfway) what() string {
+	if h.pending != nil {
+		return "sign-in " + string(h.pending.hash)
+	}
+	return "session " + h.session.ID.String()
+}
+
+// overdue reports whether the realm lets the session do nothing more without a
+// second factor.
+func (h halfway) overdue() bool { return h.pending == nil && h.session.Overdue }
+
+// overStep is the page for a second step that cannot be finished any more.
 func overStep(t target) error {
 	return &web.Error{Status: http.StatusForbidden, Key: "error.second_over", Action: t.page(pathSignIn), Err: errStep}
 }
@@ -82,7 +105,7 @@ func (h *Handler) atSecond(c *gin.Context) (t target, at halfway, ok bool, err e
 		return t, at, false, err
 	case at.strong():
 		c.Redirect(http.StatusSeeOther, t.realm.Path+t.next)
-	case !at.has.Any() && at.pending == nil && t.direct:
+	case !at.has.Any() && at.pending == nil && t.direct && !at.overdue():
 		c.Redirect(http.StatusSeeOther, t.realm.Path+t.next) // nothing to prove; the page there decides
 	case !at.has.Any():
 		c.Redirect(http.StatusSeeOther, t.page(pathEnrol))
@@ -105,7 +128,7 @@ func (h *Handler) showSecond(c *gin.Context, status int, t target, at halfway, f
 	if err != nil {
 		return err
 	}
-	v := secondView{Form: f, Client: t.flow.ClientName, Options: string(options), App: at.has.TOTP,
+	v := secondView{Form: f, Step: at.name(), Client: t.flow.NameIn(web.Lang(c)), Options: string(options), App: at.has.TOTP,
 		Code: at.has.TOTP || at.has.RecoveryCodes > 0}
 	v.Recovery = at.has.RecoveryCodes > 0 && (!at.has.TOTP || c.Query("code") == "recovery")
 	if at.has.TOTP && at.has.RecoveryCodes > 0 {
@@ -142,10 +165,12 @@ func (h *Handler) second(c *gin.Context) error {
 	case at.strong() || !at.has.Any():
 		c.Redirect(http.StatusSeeOther, t.page(pathSecond)) // which knows where to go
 		return nil
+	case c.PostForm("step") != at.name():
+		return overStep(t)
 	}
 	var f web.Form // a code is not shown again: it is another one by then
 	known := h.devices.find(c, t.realm, at.account.LoginEmail, at.account.CredentialVersion)
-	prove, ok := h.proofOf(c, t, at, known != "", &f)
+	prove, ok := h.proofOf(c, t, at, &f)
 	if !ok {
 		return h.showSecond(c, http.StatusUnprocessableEntity, t, at, f)
 	}
@@ -178,9 +203,12 @@ func (h *Handler) second(c *gin.Context) error {
 }
 
 // proofOf reads which proof was sent. An empty code costs no try.
-func (h *Handler) proofOf(c *gin.Context, t target, at halfway, known bool, f *web.Form) (proof, bool) {
+func (h *Handler) proofOf(c *gin.Context, t target, at halfway, f *web.Form) (proof, bool) {
 	if response := c.PostForm("response"); response != "" {
-		return func(ctx context.Context) ([]string, bool, error) {
+		return func(ctx context.Context, count func(context.Context) error) ([]string, bool, error) {
+			if err := count(ctx); err != nil {
+				return nil, false, err
+			}
 			p, err := h.service.factors.VerifyAssertion(ctx, t.realm, web.Browser(c), []byte(response), &at.account.ID)
 			return p.AMR, true, err
 		}, true
@@ -190,8 +218,9 @@ func (h *Handler) proofOf(c *gin.Context, t target, at halfway, known bool, f *w
 		f.Add("code", "second.error.empty")
 		return nil, false
 	}
-	return func(ctx context.Context) ([]string, bool, error) {
-		amr, err := h.service.factors.VerifyCode(ctx, t.realm, at.account, code, by(c, at.account), known)
+	known := h.devices.proved(c, t.realm, at.account, at.has.Since)
+	return func(ctx context.Context, count func(context.Context) error) ([]string, bool, error) {
+		amr, err := h.service.factors.VerifyCode(ctx, t.realm, at.account, code, by(c, at.account), factor.Try{Known: known, Count: count})
 		return amr, false, err
 	}, true
 }

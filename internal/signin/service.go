@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -55,7 +56,7 @@ type visitor struct {
 	flow     string // the authorization request, "" for none
 	clientID string
 	device   session.Device
-	previous *session.Session // what the browser had open before
+	previous *session.Session // what the browser had before, and nobody has ended
 }
 
 // try is one filled-in form.
@@ -64,7 +65,10 @@ type try struct {
 	email, password string
 	whose           uuid.UUID // the account that has the email, uuid.Nil for none
 	known           string    // the browser's nonce, "" for an unknown one
-	keep            bool      // "keep me signed in"
+	// proved tells whether the browser has passed the account's second step, see
+	// devices.proved.
+	proved func(a account.Account, since time.Time) bool
+	keep   bool // "keep me signed in"
 }
 
 // outcome is what became of a try that succeeded.
@@ -73,7 +77,8 @@ type outcome struct {
 	token     secret.Token // of the session
 	account   account.Account
 	known     string
-	newDevice bool // the browser is to become known
+	newDevice bool      // the browser is to become known
+	since     time.Time // of the second factors that were proved, see devices.prove; zero: none
 
 	wait secret.Token // instead of a session: the sign-in waits for its second step
 	at   string       // on this page
@@ -91,7 +96,7 @@ func (s *Service) signIn(ctx context.Context, r *realm.Realm, t try) (outcome, e
 		return outcome{}, fmt.Errorf("throttle: %w", err)
 	}
 	if wait > 0 {
-		return outcome{}, s.refused(ctx, r, t.visitor, t.whose, "throttled", &account.Throttled{Wait: wait})
+		return outcome{}, s.turnedAway(ctx, r, t.visitor, t.whose, "signin.failed", &account.Throttled{Wait: wait})
 	}
 	a, err := s.verify(ctx, r, t, dead)
 	var refusal *account.Refusal
@@ -103,12 +108,13 @@ func (s *Service) signIn(ctx context.Context, r *realm.Realm, t try) (outcome, e
 	case err != nil:
 		return outcome{}, err
 	}
-	at, err := s.nextStep(ctx, r, a)
+	at, has, err := s.nextStep(ctx, r, a)
 	if err != nil {
 		return outcome{}, err
 	}
 	if at != "" {
-		return s.await(ctx, r, t, a, attempt, at)
+		known := t.known != "" && (!has.Any() || t.proved(a, has.Since))
+		return s.await(ctx, r, t, a, attempt, at, known)
 	}
 	how := account.PasswordMethod
 	how.Keep = t.keep
@@ -117,19 +123,18 @@ func (s *Service) signIn(ctx context.Context, r *realm.Realm, t try) (outcome, e
 
 // nextStep is the page on which a person whose password was right proves more:
 // "" when the password is enough.
-func (s *Service) nextStep(ctx context.Context, r *realm.Realm, a account.Account) (string, error) {
-	has, err := s.factors.Of(ctx, a.ID)
-	if err != nil {
-		return "", err
+func (s *Service) nextStep(ctx context.Context, r *realm.Realm, a account.Account) (at string, has factor.Summary, err error) {
+	if has, err = s.factors.Of(ctx, a.ID); err != nil {
+		return "", has, err
 	}
 	if has.Any() {
-		return pathSecond, nil
+		return pathSecond, has, nil
 	}
 	must, err := s.factors.Required(ctx, r, a.ID)
 	if err != nil || !must {
-		return "", err
+		return "", has, err
 	}
-	return pathEnrol, nil
+	return pathEnrol, has, nil
 }
 
 // await notes that the password was right. What was counted against this try is
@@ -137,10 +142,10 @@ func (s *Service) nextStep(ctx context.Context, r *realm.Realm, a account.Accoun
 // sign-in has succeeded. So whoever stole the password cannot wipe out the count
 // of their guesses by stopping half way, nor run it up until the password is
 // disabled, which would lock the person out.
-func (s *Service) await(ctx context.Context, r *realm.Realm, t try, a account.Account, attempt account.Attempt, at string) (outcome, error) {
+func (s *Service) await(ctx context.Context, r *realm.Realm, t try, a account.Account, attempt account.Attempt, at string, known bool) (outcome, error) {
 	var tok secret.Token
 	err := s.db.InTx(ctx, func(ctx context.Context) (err error) {
-		if tok, err = s.beginStep(ctx, r, t, a); err != nil {
+		if tok, err = s.beginStep(ctx, r, t, a, known); err != nil {
 			return err
 		}
 		if err := s.throttle.GiveBack(ctx, r, attempt, false); err != nil {
@@ -173,16 +178,17 @@ type arrival struct {
 	how     session.Method
 	known   string                          // the browser's nonce for this account
 	attempt *account.Attempt                // whose failures are forgotten; nil: no password was typed
+	since   time.Time                       // of the second factors that were proved; zero: none
 	step    []byte                          // hash of what waited for the second step; nil: nothing did
 	also    func(ctx context.Context) error // happens together with it; nil: nothing
 }
 
 // arrive opens the session. In one transaction it makes sure that what was
-// proved still holds, spends what waited, ends the session the browser had
-// before and records the event. account.ErrCredentials or errStep when another
+// proved still holds, spends what waited, renews or ends the session the browser
+// had before and records the event. account.ErrCredentials or errStep when another
 // change, or another right answer, was faster.
 func (s *Service) arrive(ctx context.Context, r *realm.Realm, in arrival) (out outcome, err error) {
-	out.account, out.known = in.account, in.known
+	out.account, out.known, out.since = in.account, in.known, in.since
 	err = s.db.InTx(ctx, func(ctx context.Context) error {
 		if err := s.accounts.SignedIn(ctx, in.account); err != nil {
 			return err
@@ -192,12 +198,7 @@ func (s *Service) arrive(ctx context.Context, r *realm.Realm, in arrival) (out o
 				return err
 			}
 		}
-		if in.previous != nil {
-			if err := s.sessions.End(ctx, in.previous.ID, "replaced"); err != nil {
-				return err
-			}
-		}
-		if out.session, out.token, err = s.sessions.Start(ctx, r, in.account.ID, in.device, in.how); err != nil {
+		if out.session, out.token, err = s.open(ctx, r, in); err != nil {
 			return err
 		}
 		if in.also != nil {
@@ -226,11 +227,45 @@ func (s *Service) arrive(ctx context.Context, r *realm.Realm, in arrival) (out o
 	return out, nil
 }
 
+// open renews the session that the browser has of the same person, and ends one
+// of somebody else.
+func (s *Service) open(ctx context.Context, r *realm.Realm, in arrival) (session.Session, secret.Token, error) {
+	if had := in.previous; had != nil {
+		if had.AccountID == in.account.ID {
+			renewed, token, err := s.sessions.Renew(ctx, r, had.ID, had.AccountID, in.device, in.how)
+			if !errors.Is(err, session.ErrNotFound) {
+				return renewed, token, err
+			}
+		} else if err := s.sessions.End(ctx, had.ID, "replaced"); err != nil {
+			return session.Session{}, secret.Token{}, err
+		}
+	}
+	return s.sessions.Start(ctx, r, in.account.ID, in.device, in.how)
+}
+
 // refused records a try that failed, with the account it was aimed at, and
 // returns result. What was typed is not recorded: it is now and then a
 // password.
 func (s *Service) refused(ctx context.Context, r *realm.Realm, v visitor, whose uuid.UUID, why string, result error) error {
 	return s.failed(ctx, r, v, whose, "signin.failed", why, result)
+}
+
+// turnedAway is refused for a try that came too soon: nothing was verified. The
+// trail keeps a few an hour of them, since it is kept for years, and a stranger
+// who goes on and on would fill it.
+func (s *Service) turnedAway(ctx context.Context, r *realm.Realm, v visitor, whose uuid.UUID, kind string, result error) error {
+	at := v.network
+	if whose != uuid.Nil {
+		at = whose.String()
+	}
+	ok, _, err := s.limits.Allow(ctx, "turned-away/"+r.Name+"/"+at, r.SignIn.TurnedAwayRecorded, time.Hour)
+	switch {
+	case err != nil:
+		return fmt.Errorf("count try that was turned away: %w", err)
+	case !ok:
+		return result
+	}
+	return s.failed(ctx, r, v, whose, kind, "throttled", result)
 }
 
 func (s *Service) failed(ctx context.Context, r *realm.Realm, v visitor, whose uuid.UUID, kind, why string, result error) error {

@@ -19,6 +19,9 @@ import (
 const (
 	stepCookie  = "step"
 	maxStepLife = 10 * time.Minute
+	// maxSteps is how many sign-ins of an account wait at once: those of known
+	// browsers, and as many of strangers. Of more the oldest goes.
+	maxSteps = 10
 )
 
 // errStep says that no sign-in waits for its second step in this browser, or
@@ -36,14 +39,24 @@ type pending struct {
 	keep      bool
 }
 
-// beginStep notes that a password was right. The token goes into a cookie.
-func (s *Service) beginStep(ctx context.Context, r *realm.Realm, t try, a account.Account) (secret.Token, error) {
+// beginStep notes that a password was right, in the caller's transaction. The
+// token goes into a cookie. Whoever stole the password makes as many of these as
+// they like, so there is a limit, and so known browsers have one of their own.
+func (s *Service) beginStep(ctx context.Context, r *realm.Realm, t try, a account.Account, known bool) (secret.Token, error) {
+	if _, err := s.accounts.Lock(ctx, r.Name, a.ID); err != nil { // one after another, to be counted
+		return secret.Token{}, fmt.Errorf("lock account: %w", err)
+	}
 	tok, now := secret.NewToken(), s.db.Now(ctx)
-	_, err := s.db.Exec(ctx, `
-		INSERT INTO signin_steps (token_hash, realm, account_id, credential_version, browser_hash, flow, keep, created_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		tok.Hash(), r.Name, a.ID, a.CredentialVersion, t.browser, t.flow, t.keep, now, now.Add(min(r.Lifetimes.Interaction, maxStepLife)))
-	if err != nil {
+	var b database.Batch
+	b.Queue(`
+		DELETE FROM signin_steps WHERE account_id = $1 AND known = $2 AND token_hash NOT IN (
+			SELECT token_hash FROM signin_steps WHERE account_id = $1 AND known = $2
+			ORDER BY created_at DESC, token_hash LIMIT $3)`, a.ID, known, int64(maxSteps-1))
+	b.Queue(`
+		INSERT INTO signin_steps (token_hash, realm, account_id, credential_version, browser_hash, flow, keep, known, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`, tok.Hash(), r.Name, a.ID, a.CredentialVersion, t.browser, t.flow, t.keep, known,
+		now, now.Add(min(r.Lifetimes.Interaction, maxStepLife)))
+	if _, err := s.db.Batch(ctx, &b); err != nil {
 		return secret.Token{}, fmt.Errorf("store sign-in that waits: %w", err)
 	}
 	return tok, nil
@@ -91,15 +104,6 @@ func (s *Service) countTry(ctx context.Context, r *realm.Realm, p pending) (left
 		return 0, fmt.Errorf("count try: %w", err)
 	}
 	return r.Factors.TriesPerSignIn - int(tries), nil
-}
-
-// giveTryBack takes back a try that was not verified after all.
-func (s *Service) giveTryBack(ctx context.Context, p pending) error {
-	_, err := s.db.Exec(ctx, `UPDATE signin_steps SET tries = tries - 1 WHERE token_hash = $1 AND used_at IS NULL AND tries > 0`, p.hash)
-	if err != nil {
-		return fmt.Errorf("give try back: %w", err)
-	}
-	return nil
 }
 
 // spendStep uses a sign-in that waits up, in the transaction that starts its

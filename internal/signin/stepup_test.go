@@ -5,12 +5,14 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/portico-id/portico/internal/account/accounttest"
 	"github.com/portico-id/portico/internal/database/dbtest"
 	"github.com/portico-id/portico/internal/session"
+	"github.com/portico-id/portico/internal/web/webtest"
 )
 
 func TestStepUpSwapsTheTokenAndKeepsTheSession(t *testing.T) {
@@ -108,110 +110,97 @@ func TestWrongCodesInASessionEndIt(t *testing.T) {
 	})
 }
 
-func TestAPasskeySignsInAlone(t *testing.T) {
+// What is turned away unseen is no try: else a double click would end a session
+// in which nobody has guessed.
+func TestThrottledCodesEndNoSession(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		w.Realm.Lifetimes.KeptSession = 30 * 24 * time.Hour
+		now := time.Date(2025, 3, 3, 9, 0, 0, 0, time.UTC)
+		dbtest.SetNow(w.DB, func() time.Time { return now })
+		w.Realm.SignIn.DelayFromFailure, w.Realm.SignIn.FirstDelay, w.Realm.SignIn.MaxDelay = 2, time.Minute, time.Minute
 		a := w.Person(accounttest.Email)
-		k := w.withPasskey(w.Realm, a)
+		app, _ := w.withApp(a)
 		b := w.browser("192.0.2.1")
 		w.SignIn(b, a)
-		before := b.Cookie("")
-		p := b.Get(flowPath)
-		if !strings.Contains(p.Body, `autocomplete="username webauthn"`) || !strings.Contains(p.Body, "data-passkey-conditional") ||
-			!strings.Contains(p.Body, `hidden data-passkey="get"`) || strings.Contains(p.Value("options"), "allowCredentials") {
-			t.Errorf("%s", p.Body)
+		b.Get(secondFlow + "&lang=en")
+		for range 2 {
+			b.Post(secondFlow, code(app.bad()))
 		}
-		answer := url.Values{"response": {k.get(t, p.Value("options"))}, "keep": {"yes"}, "email": {"anything"}, "password": {"wrong"}}
-		p = b.Post(flowPath, answer)
-		if p.Location() != "/patient/oauth/authorize?flow="+flow.String() {
-			t.Fatalf("%d %s", p.Status, p.Text())
-		}
-		s := w.sessionOf(b)
-		if s == nil || s.ACR != session.TwoFactors || !slices.Equal(s.AMR, []string{"hwk", "user", "mfa"}) || !s.Kept {
-			t.Errorf("%+v", s)
-		}
-		if b.Cookie("") == before || w.sessions() != 1 || w.Events("signin.succeeded") != 1 || b.Cookie("device") == "" {
-			t.Error("not a sign-in like any other")
-		}
-		b.Get(flowPath)
-		if p := b.Post(flowPath, answer); p.Status != http.StatusUnprocessableEntity {
-			t.Errorf("the same answer again: %d", p.Status)
-		}
-		// The browser that signed in with it is known to the account.
 		for range 8 {
-			wrong(w.browser("192.0.2.1"))
-		}
-		if !again(b, accounttest.Password) {
-			t.Error("strangers keep it out")
-		}
-	})
-}
-
-func TestEveryRefusedPasskeyLooksTheSame(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		ctx := t.Context()
-		people := map[string]*key{"unknown": newKey()}
-		closed, frozen := w.Person("closed@example.test"), w.Person("frozen@example.test")
-		people["disabled"], people["frozen"] = w.withPasskey(w.Realm, closed), w.withPasskey(w.Realm, frozen)
-		must(t, w.Accounts.Disable(ctx, w.Realm, closed.ID, by))
-		must(t, w.Accounts.Freeze(ctx, w.Realm, frozen.ID, by))
-		staff := create(w, w.Other, "staff@example.test")
-		people["of another realm"] = w.withPasskey(w.Other, staff)
-		want := ""
-		for what, k := range people {
-			b := w.browser("192.0.2.1")
-			p := b.Get(plainPath)
-			p = b.Post(plainPath, url.Values{"response": {k.get(t, p.Value("options"))}})
-			if want == "" {
-				want = p.Text()
-			}
-			if p.Status != http.StatusUnprocessableEntity || p.Text() != want || b.Cookie("") != "" ||
-				!strings.Contains(want, "We could not sign you in with that passkey.") {
-				t.Errorf("%s: %d %s", what, p.Status, p.Text())
+			if p := b.Post(secondFlow, code(app.bad())); p.Status != http.StatusUnprocessableEntity || !strings.Contains(p.Text(), "Wait one minute") {
+				t.Fatalf("%d %s", p.Status, p.Text())
 			}
 		}
-		for _, garbage := range []string{"x", "{}", "null", strings.Repeat("{", 10<<10)} {
-			b := w.browser("192.0.2.1")
-			b.Get(plainPath)
-			if p := b.Post(plainPath, url.Values{"response": {garbage}}); p.Status != http.StatusUnprocessableEntity || p.Text() != want {
-				t.Errorf("%.10q: %d", garbage, p.Status)
-			}
-		}
-		if n := w.Events("signin.failed"); n != 8 || w.sessions() != 0 {
-			t.Errorf("%d events", n)
-		}
-	})
-}
-
-func TestPasskeysOfANetworkAreCounted(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		w.Realm.SignIn.AttemptsPerNetwork = 3
-		k := w.withPasskey(w.Realm, w.Person(accounttest.Email))
-		for range 3 {
-			b := w.browser("203.0.113.1")
-			b.Get(plainPath)
-			b.Post(plainPath, url.Values{"response": {"{}"}})
-		}
-		b := w.browser("203.0.113.1")
-		p := b.Get(plainPath)
-		p = b.Post(plainPath, url.Values{"response": {k.get(t, p.Value("options"))}})
-		if p.Status != http.StatusUnprocessableEntity || p.Header.Get("Retry-After") == "" || !strings.Contains(p.Text(), "Too many tries.") {
+		now = now.Add(time.Minute)
+		if p := b.Post(secondFlow, code(app.bad())); !strings.Contains(p.Text(), "Tries left: 2.") {
 			t.Errorf("%d %s", p.Status, p.Text())
 		}
-		b = w.browser("203.0.113.2")
-		p = b.Get(plainPath)
-		if p := b.Post(plainPath, url.Values{"response": {k.get(t, p.Value("options"))}}); p.Status != http.StatusSeeOther {
-			t.Errorf("another network: %d %s", p.Status, p.Text())
+		now = now.Add(time.Minute)
+		if p := b.Post(secondFlow, code(app.now())); p.Status != http.StatusSeeOther || w.sessionOf(b).ACR != session.TwoFactors {
+			t.Errorf("%d %s", p.Status, p.Text())
 		}
 	})
 }
 
-func TestWithoutPasskeysThePageIsAsItWas(t *testing.T) {
+// Tries that come at once are as many as others.
+func TestManyWrongCodesAtOnceInASession(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		w.Realm.IssuerURL.Host = "127.0.0.1:9000"
-		p := w.browser("192.0.2.1").Get(plainPath)
-		if p.Has("options") || p.Has("response") || strings.Contains(p.Body, "passkey") || !strings.Contains(p.Body, `autocomplete="username"`) {
-			t.Errorf("%s", p.Body)
+		a := w.Person(accounttest.Email)
+		app, _ := w.withApp(a)
+		w.Realm.SignIn.DelayFromFailure = 50
+		b := w.browser("192.0.2.1")
+		w.SignIn(b, a)
+		bad := app.bad()
+		var all sync.WaitGroup
+		for range 32 {
+			tab := copyOf(b, "flow", "")
+			tab.Get(secondFlow)
+			all.Go(func() { tab.Post(secondFlow, code(bad)) })
+		}
+		all.Wait()
+		seen := w.Count(`SELECT COUNT(*) FROM audit_events WHERE kind = 'signin.second_failed' AND details LIKE '%wrong_code%'`)
+		if seen != 5 || w.sessions() != 0 {
+			t.Errorf("%d codes were verified, want 5; %d sessions", seen, w.sessions())
+		}
+	})
+}
+
+// A code for a sign-in that is over is no try at the session that the browser
+// has beside it, which may be another person's.
+func TestACodeForASignInThatIsOverCountsNowhereElse(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		other := w.Person("other@example.test")
+		w.withApp(other)
+		app, _ := w.withApp(w.Person(accounttest.Email))
+		for what, over := range map[string]func(b *webtest.Browser){
+			"expired":     func(*webtest.Browser) { dbtest.Advance(w.DB, 11*time.Minute) },
+			"another tab": func(b *webtest.Browser) { b.SetCookie("step", "") },
+			"spent":       func(*webtest.Browser) { w.Exec(`UPDATE signin_steps SET used_at = created_at`) },
+			"begun once more": func(b *webtest.Browser) {
+				tab := copyOf(b, "flow", "")
+				w.half(tab, flowPath)
+				b.SetCookie("step", tab.Cookie("step"))
+			},
+		} {
+			b := w.browser("192.0.2.1")
+			w.SignIn(b, other)
+			page := w.half(b, flowPath)
+			over(b)
+			before := w.Events("signin.second_failed")
+			for _, form := range []url.Values{code(app.bad()), {"response": {"{}"}}} {
+				form.Set("csrf", page.Value("csrf"))
+				form.Set("step", page.Value("step"))
+				p := b.Post(secondFlow, form)
+				if p.Status != http.StatusForbidden || p.H1() != "Sign in again" || p.Link("Start again") != "/patient/signin?flow="+flow.String() {
+					t.Errorf("%s: %d %s", what, p.Status, p.Text())
+				}
+			}
+			if s := w.sessionOf(b); s == nil || s.AccountID != other.ID || s.ACR != session.Password {
+				t.Errorf("%s: %+v", what, s)
+			}
+			if n := w.Count(`SELECT COUNT(*) FROM rate_counters WHERE counter_key LIKE 'second-step/%' OR counter_key LIKE 'factor-tries/%'`); n != 0 ||
+				w.Events("signin.second_failed") != before || w.Count(`SELECT COALESCE(MAX(tries), 0) FROM signin_steps`) != 0 {
+				t.Errorf("%s: it counts", what)
+			}
 		}
 	})
 }

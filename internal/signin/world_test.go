@@ -98,14 +98,17 @@ func (a app) bad() string {
 	return ""
 }
 
+// mine is who sets an authenticator app up beside the pages.
+var mine = factor.HolderOf("a session of My Account")
+
 // withApp gives a person an authenticator app.
 func (w *world) withApp(a account.Account) (app, []string) {
 	w.T.Helper()
 	ctx := context.Background()
-	setup, err := w.factors.BeginTOTP(ctx, w.Realm, a)
+	setup, err := w.factors.BeginTOTP(ctx, w.Realm, a, mine)
 	must(w.T, err)
 	it := appOf(w, setup.Key)
-	codes, err := w.factors.FinishTOTP(ctx, w.Realm, a, it.now(), account.By{Actor: a.Actor()})
+	codes, err := w.factors.FinishTOTP(ctx, w.Realm, a, mine, it.now(), account.By{Actor: a.Actor()})
 	must(w.T, err)
 	return it, codes
 }
@@ -218,4 +221,12 @@ func create(w *world, r *realm.Realm, email string) account.Account {
 		FamilyName: "Rivera", Password: accounttest.Password})
 	must(w.T, err)
 	return a
+}
+
+// goes looks at a page that sends the browser on.
+func (w *world) goes(b *webtest.Browser, from, to string) {
+	w.T.Helper()
+	if p := b.Get(from); p.Status != http.StatusSeeOther || p.Location() != "/patient"+to {
+		w.T.Errorf("%s: %d %s, want %s", from, p.Status, p.Location(), to)
+	}
 }

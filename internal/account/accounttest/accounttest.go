@@ -8,12 +8,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -78,7 +80,7 @@ func New(t *testing.T, db *database.DB) *World {
 	t.Helper()
 	w := &World{T: t, DB: db, Grants: &Grants{}, Tickets: &Tickets{}, Post: &Post{}, Log: &Log{}}
 	w.Realm, w.Other = realms(t)
-	log := slog.New(slog.NewTextHandler(w.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	log := logTo(w.Log)
 	var err error
 	must := func(what string) {
 		t.Helper()
@@ -86,7 +88,7 @@ func New(t *testing.T, db *database.DB) *World {
 			t.Fatalf("%s: %v", what, err)
 		}
 	}
-	w.Sealer, err = secret.NewSealer(bytes.Repeat([]byte{3}, secret.KeyBytes))
+	w.Sealer, err = sealer()
 	must("sealer")
 	var renderer *mail.Renderer
 	var blocklist *password.Blocklist
@@ -102,14 +104,9 @@ func New(t *testing.T, db *database.DB) *World {
 	must("outbox")
 	w.Audit, err = audit.New(db, audit.Options{Keys: [][]byte{w.Sealer.DeriveKey(audit.KeyPurpose, 32)}, Logger: log})
 	must("audit")
-	w.Pages, err = web.NewPages(templates.FS, nil, w.Catalog, web.Options{CSRFKey: w.Sealer.DeriveKey("csrf", 32), Log: log,
-		Classify: func(err error) *web.Error {
-			if errors.Is(err, password.ErrBusy) {
-				return web.Busy(2*time.Second, err)
-			}
-			return nil
-		}})
+	w.Pages, err = pages()
 	must("pages")
+	pagesLog.follow(w.Log)
 	w.Sessions = session.NewManager(db)
 	w.Limits = ratelimit.New(db)
 	w.Throttle = account.NewThrottle(w.Limits)
@@ -120,7 +117,48 @@ func New(t *testing.T, db *database.DB) *World {
 	return w
 }
 
+// pages are shared: parsing them takes longer than most tests. What they log
+// goes to the newest world.
+var pages = sync.OnceValues(func() (*web.Pages, error) {
+	sealer, err := sealer()
+	if err != nil {
+		return nil, err
+	}
+	built, err := builtIn()
+	if err != nil {
+		return nil, err
+	}
+	return web.NewPages(templates.FS, nil, built.catalog, web.Options{CSRFKey: sealer.DeriveKey("csrf", 32), Log: logTo(&pagesLog),
+		Classify: func(err error) *web.Error {
+			if errors.Is(err, password.ErrBusy) {
+				return web.Busy(2*time.Second, err)
+			}
+			return nil
+		}})
+})
+
+var pagesLog follower
+
+// follower writes to the log of one world after the other.
+type follower struct{ to atomic.Pointer[Log] }
+
+func (f *follower) follow(l *Log) { f.to.Store(l) }
+
+func (f *follower) Write(p []byte) (int, error) { return f.to.Load().Write(p) }
+
+func logTo(out io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+func sealer() (*secret.Sealer, error) {
+	return secret.NewSealer(bytes.Repeat([]byte{3}, secret.KeyBytes))
+}
+
 // hasher is shared: its queue is long enough for the races of the tests.
+// Hashed is how many passwords have been hashed so far, by all worlds together:
+// call it in tests that do not run in parallel.
+func Hashed() int64 { return hasher().Hashed(password.Passwords) }
+
 var hasher = sync.OnceValue(func() *password.Hasher {
 	return password.NewHasher(password.Floor(), []byte("a pepper for tests"), password.PoolOptions{Concurrency: 4, Queue: 1000, Wait: time.Minute})
 })
@@ -177,8 +215,39 @@ func (w *World) FindRealm(name string) (*realm.Realm, bool) {
 // Person makes an active account with Password, Question and Answer.
 func (w *World) Person(email string) account.Account {
 	w.T.Helper()
-	return w.Create(account.New{LoginEmail: email, State: account.Active, GivenName: "Maria", FamilyName: "Gomez",
-		Password: Password, Question: Question, Answer: Answer})
+	who := account.New{LoginEmail: email, State: account.Active, GivenName: "Maria", FamilyName: "Gomez"}
+	hashes.Lock()
+	defer hashes.Unlock()
+	if hashes.password == "" {
+		who.Password, who.Question, who.Answer = Password, Question, Answer
+		a := w.Create(who)
+		w.read(&hashes.password, `SELECT hash FROM password_credentials WHERE account_id = $1`, a.ID)
+		w.read(&hashes.answer, `SELECT answer_hash FROM security_answers WHERE account_id = $1`, a.ID)
+		return a
+	}
+	who.PasswordHash = brought
+	a := w.Create(who)
+	w.Exec(`UPDATE password_credentials SET hash = $2 WHERE account_id = $1`, a.ID, hashes.password)
+	w.Exec(`INSERT INTO security_answers (account_id, question, answer_hash, set_at) VALUES ($1, $2, $3, $4)`,
+		a.ID, Question, hashes.answer, w.DB.Now(context.Background()))
+	return a
+}
+
+// hashes are those of the first Person, and everybody's after it: hashing is
+// most of what these tests cost.
+var hashes struct {
+	sync.Mutex
+	password, answer string
+}
+
+// brought stands in until the hash of Password is there; it is of nothing.
+const brought = "$2a$10$abcdefghijklmnopqrstuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu"
+
+func (w *World) read(into *string, query string, args ...any) {
+	w.T.Helper()
+	if err := w.DB.QueryRow(context.Background(), query, args...).Scan(into); err != nil {
+		w.T.Fatalf("%s: %v", query, err)
+	}
 }
 
 // Create makes an account in Realm.

@@ -101,7 +101,7 @@ func (b *Browser) Get(path string) *Page {
 	return b.do(http.MethodGet, path, nil)
 }
 
-// Post sends a form to a path of the realm, with the hidden token of the page
+// Post sends a form to a path of the realm, with the hidden tokens of the page
 // seen last.
 func (b *Browser) Post(path string, form url.Values) *Page {
 	b.t.Helper()
@@ -109,8 +109,10 @@ func (b *Browser) Post(path string, form url.Values) *Page {
 	for key, values := range form {
 		sent[key] = values
 	}
-	if _, ok := sent["csrf"]; !ok && b.last != nil {
-		sent.Set("csrf", b.last.Value("csrf"))
+	for _, name := range []string{"csrf", "step"} {
+		if _, ok := sent[name]; !ok && b.last != nil && b.last.Has(name) {
+			sent.Set(name, b.last.Value(name))
+		}
 	}
 	return b.do(http.MethodPost, path, sent)
 }
