@@ -121,9 +121,6 @@ type row struct {
 	text [10]string
 }
 
-const rowColumns = `e.recorded_at, e.realm, e.kind, e.outcome, e.severity, e.actor, e.target,
-	e.practice_id, e.client_id, e.ip, e.details`
-
 func newRow(id uuid.UUID, at time.Time, e Event) row {
 	if e.Outcome == "" {
 		e.Outcome = Success

@@ -77,7 +77,7 @@ func tamper(t *testing.T, db *database.DB, statements ...string) {
 	off := func(name, table string) string { return "ALTER TABLE " + table + " DISABLE TRIGGER " + name }
 	on := func(name, table string) string { return "ALTER TABLE " + table + " ENABLE TRIGGER " + name }
 	if db.Engine() == database.SQLite {
-		sources, err := database.Collect(queryTriggers(ctx, db))
+		sources, err := queryTriggers(ctx, db)
 		if err != nil || len(sources) == 0 {
 			t.Fatal("no triggers", err)
 		}
@@ -104,12 +104,12 @@ func tamper(t *testing.T, db *database.DB, statements ...string) {
 	}
 }
 
-func queryTriggers(ctx context.Context, db *database.DB) (*database.Rows, error, func(*database.Rows) ([2]string, error)) {
+func queryTriggers(ctx context.Context, db *database.DB) ([][2]string, error) {
 	rows, err := db.Query(ctx, `SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'audit_%'`)
-	return rows, err, func(r *database.Rows) (s [2]string, err error) {
+	return database.Collect(rows, err, func(r *database.Rows) (s [2]string, err error) {
 		err = r.Scan(&s[0], &s[1])
 		return s, err
-	}
+	})
 }
 
 func TestAnEventIsKeptAsItWasRecorded(t *testing.T) {

@@ -109,7 +109,7 @@ func TestHistoryNeverScansTheTable(t *testing.T) {
 			t.Fatal(err)
 		}
 		query, args := historyQuery("patient", "7", []string{"signin.succeeded", "consent.given", "password.changed"}, Place{}, 21)
-		plan, err := database.Collect(explained(ctx, db, explain+query, args))
+		plan, err := explained(ctx, db, explain+query, args)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -153,7 +153,7 @@ func TestFailedSignInsStandInTheWayOfNothingElse(t *testing.T) {
 				}
 			}
 			query, args := historyQuery("patient", "me", []string{"email.changed", "password.changed"}, Place{}, 100)
-			plan, err := database.Collect(explained(ctx, db, explain+query, args))
+			plan, err := explained(ctx, db, explain+query, args)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -178,9 +178,9 @@ func TestFailedSignInsStandInTheWayOfNothingElse(t *testing.T) {
 	})
 }
 
-func explained(ctx context.Context, db *database.DB, query string, args []any) (*database.Rows, error, func(*database.Rows) (string, error)) {
+func explained(ctx context.Context, db *database.DB, query string, args []any) ([]string, error) {
 	rows, err := db.Query(ctx, query, args...)
-	return rows, err, func(r *database.Rows) (line string, err error) {
+	return database.Collect(rows, err, func(r *database.Rows) (line string, err error) {
 		if db.Engine() == database.SQLite {
 			var a, b, c int64
 			err = r.Scan(&a, &b, &c, &line)
@@ -188,5 +188,5 @@ func explained(ctx context.Context, db *database.DB, query string, args []any) (
 		}
 		err = r.Scan(&line)
 		return line, err
-	}
+	})
 }

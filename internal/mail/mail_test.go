@@ -470,9 +470,9 @@ func TestCleanUpKeepsRecentAndWaitingLetters(t *testing.T) {
 		old := h.queue(t, h.resetLetter(testLink))
 		h.deliver(t)
 		dbtest.Advance(db, keepFor+time.Hour)
-		recent, waiting := h.queue(t, h.resetLetter(testLink)), uuid.Nil
+		recent := h.queue(t, h.resetLetter(testLink))
 		h.deliver(t)
-		waiting = h.queue(t, h.resetLetter(testLink))
+		waiting := h.queue(t, h.resetLetter(testLink))
 		if err := h.CleanUp(context.Background()); err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"golang.org/x/crypto/argon2"
 )
@@ -69,6 +70,7 @@ type Hasher struct {
 	pepperID string
 	pools    [2]*pool
 	paces    [2]pace
+	hashed   [2]atomic.Int64
 	large    *budget // for imported hashes that need more memory than ours
 }
 
@@ -183,8 +185,13 @@ func (h *Hasher) acquire(ctx context.Context, in Pool) (release func(), err erro
 	if err != nil {
 		return nil, fmt.Errorf("hash in pool %s: %w", in, err)
 	}
+	h.hashed[in].Add(1)
 	return release, nil
 }
+
+// Hashed is how many hashes a pool has begun to compute, of every kind: what the
+// work of a sign-in is counted by.
+func (h *Hasher) Hashed(in Pool) int64 { return h.hashed[in].Load() }
 
 // compute runs Argon2id; the caller holds a slot. The pepper goes in first, by
 // HMAC under a key per pool: a stolen table alone allows no guessing, and an

@@ -103,11 +103,10 @@ func Check(_ context.Context, cfg *config.Config) error {
 
 // classify gives pages to errors of rooms that know no pages.
 func classify(err error) *web.Error {
-	switch {
-	case errors.Is(err, password.ErrBusy):
-		return web.Busy(busyFor, err)
-	case errors.Is(err, database.ErrUnavailable):
-		return web.Busy(busyFor, err)
+	for _, passing := range []error{password.ErrBusy, database.ErrUnavailable, database.ErrRetry, database.ErrReadOnly} {
+		if errors.Is(err, passing) {
+			return web.Busy(busyFor, err)
+		}
 	}
 	return nil
 }

@@ -258,11 +258,11 @@ func spanText(spans tracetest.SpanStubs) string {
 	for _, s := range spans {
 		args := []any{"name", s.Name, "status", s.Status.Description}
 		for _, a := range s.Attributes {
-			args = append(args, string(a.Key), a.Value.Emit())
+			args = append(args, string(a.Key), a.Value.String())
 		}
 		for _, e := range s.Events {
 			for _, a := range e.Attributes {
-				args = append(args, string(a.Key), a.Value.Emit())
+				args = append(args, string(a.Key), a.Value.String())
 			}
 		}
 		log.Info("span", args...)

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/portico-id/portico/internal/password"
 	"github.com/portico-id/portico/internal/realm"
 )
 
@@ -42,6 +43,17 @@ func observe(reg prometheus.Registerer) gin.HandlerFunc {
 		}
 		seconds.WithLabelValues(name, method(c.Request.Method), route, strconv.Itoa(c.Writer.Status())).
 			Observe(time.Since(began).Seconds())
+	}
+}
+
+// countHashes tells how much of a server's work is passwords and answers.
+func countHashes(reg prometheus.Registerer, h *password.Hasher) {
+	for _, pool := range []password.Pool{password.Passwords, password.Answers} {
+		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name:        "portico_password_hashes_total",
+			Help:        "Hashes of passwords and of answers that were begun.",
+			ConstLabels: prometheus.Labels{"pool": pool.String()},
+		}, func() float64 { return float64(h.Hashed(pool)) }))
 	}
 }
 

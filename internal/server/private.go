@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/portico-id/portico/internal/database"
+	"github.com/portico-id/portico/internal/realm"
 )
 
 // privateHandler answers the operator's questions. It is never public: metrics
@@ -29,6 +32,26 @@ func privateHandler(db *database.DB, reg *prometheus.Registry) http.Handler {
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))
 	return mux
+}
+
+// localOnly answers only who asks by a name of this machine, when the listener
+// is one that other machines do not reach: a page of another site can have its
+// own name lead to 127.0.0.1 (DNS rebinding), and would read what is private.
+func localOnly(at net.Addr, h http.Handler) http.Handler {
+	if tcp, ok := at.(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
+		return h
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil { // no port
+			host = strings.Trim(r.Host, "[]")
+		}
+		if !realm.Loopback(strings.ToLower(host)) {
+			plain(w, http.StatusMisdirectedRequest, "this listener is asked by the name localhost")
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 func plain(w http.ResponseWriter, status int, text string) {

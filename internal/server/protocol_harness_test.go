@@ -365,7 +365,7 @@ func (s *suite) userinfo(t testing.TB, access string) reply {
 // verified checks a signature with the published keys and returns the claims.
 func (s *suite) verified(t testing.TB, raw string) (claims map[string]any, header jose.Header) {
 	t.Helper()
-	jws, err := jose.ParseSigned(raw, []jose.SignatureAlgorithm{jose.RS256, jose.ES256})
+	jws, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{jose.RS256, jose.ES256})
 	if err != nil {
 		t.Fatalf("%q: %v", raw, err)
 	}

@@ -161,7 +161,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	public := newHTTP(s.handler, s.log, s.cfg.Limits)
 	public.TLSConfig = tlsConf
-	private := newHTTP(privateHandler(s.db, s.reg), s.log, s.cfg.Limits)
+	private := newHTTP(localOnly(s.private.Addr(), privateHandler(s.db, s.reg)), s.log, s.cfg.Limits)
 
 	workers, stopWorkers := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWorkers()

@@ -60,6 +60,7 @@ func (r *rooms) journeys(cfg *config.Config, db *database.DB, sealer *secret.Sea
 	r.signins = signin.NewService(signin.Deps{DB: db, Accounts: r.accounts, Factors: r.factors,
 		Throttle: r.throttle, Limits: r.limits, Sessions: r.sessions, Grants: r.oauth, Audit: r.audit})
 	r.signinPages = signin.NewHandler(r.pages, r.signins, flows, typed, sealer.DeriveKey(signin.DeviceKeyPurpose, 32))
+	r.factorPages.OnProved(r.signinPages.Proved)
 	if !cfg.AdminAPI.Enabled() {
 		return nil
 	}
@@ -122,6 +123,7 @@ func realmNames(cfg *config.Config) (patients, staff string) {
 // routes is everything that is served in public, at a glance.
 func (r *rooms) routes(cfg *config.Config, reg prometheus.Registerer) http.Handler {
 	observed := observe(reg)
+	countHashes(reg, r.hasher)
 	engine := newEngine(traceRequests(), observed, r.pages.Middleware(), admit(r.hasher))
 	engine.NoRoute(r.pages.NotFound())
 	engine.NoMethod(r.pages.MethodNotAllowed())
