@@ -45,24 +45,8 @@ func (h *Handler) invitationGone(c *gin.Context) error {
 	return h.pages.Render(c, http.StatusGone, "account/gone.html", nil)
 }
 
-// openInvitation swaps the token for a flow cookie, so that it leaves the
-// address bar and the browser's history.
 func (h *Handler) openInvitation(c *gin.Context) error {
-	r := realm.From(c.Request.Context())
-	token, err := secret.ParseToken(c.Param("token"))
-	if err != nil {
-		return h.invitationGone(c)
-	}
-	flow, err := h.service.openInvitation(c.Request.Context(), r, token)
-	if errors.Is(err, ErrInvitation) {
-		return h.invitationGone(c)
-	}
-	if err != nil {
-		return err
-	}
-	setFlow(c, r, activationCookie, flow)
-	c.Redirect(http.StatusSeeOther, r.Path+"/activation/password")
-	return nil
+	return link{h.service.openInvitation, ErrInvitation, activationCookie, "/activation/password", h.invitationGone}.swap(c)
 }
 
 // activating finds the walk of this browser, or answers that it is over.

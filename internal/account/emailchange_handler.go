@@ -138,24 +138,8 @@ func (h *Handler) emailLinkPage(c *gin.Context) error {
 	return h.pages.Render(c, http.StatusOK, "account/email_link.html", emailLinkView{ByStaff: e.Origin == StaffsWish})
 }
 
-// openEmailLink swaps the token for a flow cookie and decides nothing: mail
-// scanners send forms too.
 func (h *Handler) openEmailLink(c *gin.Context) error {
-	r := realm.From(c.Request.Context())
-	token, err := secret.ParseToken(c.Param("token"))
-	if err != nil {
-		return h.linkGone(c)
-	}
-	flow, err := h.service.openEmailLink(c.Request.Context(), r, token)
-	if errors.Is(err, ErrEmailChange) {
-		return h.linkGone(c)
-	}
-	if err != nil {
-		return err
-	}
-	setFlow(c, r, emailCookie, flow)
-	c.Redirect(http.StatusSeeOther, r.Path+"/email/confirm")
-	return nil
+	return link{h.service.openEmailLink, ErrEmailChange, emailCookie, "/email/confirm", h.linkGone}.swap(c)
 }
 
 // emailConfirmView is templates/pages/account/email_confirm.html: at the new

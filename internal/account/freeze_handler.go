@@ -46,24 +46,8 @@ func (h *Handler) showFreeze(c *gin.Context, status int, page string, l freezeLi
 	return h.pages.Render(c, status, page, freezeView{Form: f, Email: MaskEmail(l.email)})
 }
 
-// openFreezeLink swaps the token for a flow cookie and freezes nothing: mail
-// scanners send forms too.
 func (h *Handler) openFreezeLink(c *gin.Context) error {
-	r := realm.From(c.Request.Context())
-	token, err := secret.ParseToken(c.Param("token"))
-	if err != nil {
-		return h.linkGone(c)
-	}
-	flow, err := h.service.openFreezeLink(c.Request.Context(), r, token)
-	if errors.Is(err, ErrFreezeLink) {
-		return h.linkGone(c)
-	}
-	if err != nil {
-		return err
-	}
-	setFlow(c, r, freezeCookie, flow)
-	c.Redirect(http.StatusSeeOther, r.Path+"/freeze/confirm")
-	return nil
+	return link{h.service.openFreezeLink, ErrFreezeLink, freezeCookie, "/freeze/confirm", h.linkGone}.swap(c)
 }
 
 func (h *Handler) freezeConfirmPage(c *gin.Context) error {

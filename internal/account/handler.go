@@ -13,7 +13,6 @@ import (
 
 	"github.com/portico-id/portico/internal/audit"
 	"github.com/portico-id/portico/internal/realm"
-	"github.com/portico-id/portico/internal/secret"
 	"github.com/portico-id/portico/internal/session"
 	"github.com/portico-id/portico/internal/web"
 )
@@ -248,22 +247,6 @@ func (h *Handler) endOtherSessions(c *gin.Context) error {
 func (h *Handler) wellKnown(c *gin.Context) error {
 	c.Redirect(http.StatusFound, realm.From(c.Request.Context()).Path+"/account/password")
 	return nil
-}
-
-// setFlow keeps a walk's token in a cookie of its own kind, for the browser's
-// session.
-func setFlow(c *gin.Context, r *realm.Realm, kind string, token secret.Token) {
-	http.SetCookie(c.Writer, &http.Cookie{Name: r.CookieName(kind), Value: token.Reveal(), Path: "/",
-		Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
-}
-
-func flowOf(c *gin.Context, r *realm.Realm, kind string) (secret.Token, bool) {
-	cookie, err := c.Request.Cookie(r.CookieName(kind))
-	if err != nil {
-		return secret.Token{}, false
-	}
-	token, err := secret.ParseToken(cookie.Value)
-	return token, err == nil
 }
 
 func auditSession(r *realm.Realm, a Account, by By, details map[string]any) audit.Event {

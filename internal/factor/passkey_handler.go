@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/gin-gonic/gin"
 
@@ -85,34 +86,34 @@ func (h *Handler) addPasskey(c *gin.Context) error {
 	return h.done(c, v, "passkey")
 }
 
-// one finds a passkey of the person by the id in the address.
-func (h *Handler) one(c *gin.Context, v visit) (Passkey, error) {
+// theirs finds the person, confirmed a moment ago, and the passkey of theirs
+// that the address names. When ok is false the answer is written, or err says
+// what it is.
+func (h *Handler) theirs(c *gin.Context) (v visit, p Passkey, ok bool, err error) {
+	if v, ok, err = h.confirmed(c, home); !ok {
+		return v, p, false, err
+	}
 	id, err := idOf(c)
 	if err != nil {
-		return Passkey{}, err
+		return v, p, false, err
 	}
 	all, err := h.service.Passkeys(c.Request.Context(), v.Realm, v.Account.ID)
 	if err != nil {
-		return Passkey{}, err
+		return v, p, false, err
 	}
-	for _, p := range all {
-		if p.ID == id {
-			return p, nil
-		}
+	i := slices.IndexFunc(all, func(p Passkey) bool { return p.ID == id })
+	if i < 0 {
+		return v, p, false, web.NotFound()
 	}
-	return Passkey{}, web.NotFound()
+	return v, all[i], true, nil
 }
 
 // renameView is templates/pages/factor/rename.html.
 type renameView struct{ Form web.Form }
 
 func (h *Handler) renamePage(c *gin.Context) error {
-	v, ok, err := h.confirmed(c, home)
+	_, p, ok, err := h.theirs(c)
 	if !ok {
-		return err
-	}
-	p, err := h.one(c, v)
-	if err != nil {
 		return err
 	}
 	var form web.Form
@@ -121,12 +122,8 @@ func (h *Handler) renamePage(c *gin.Context) error {
 }
 
 func (h *Handler) rename(c *gin.Context) error {
-	v, ok, err := h.confirmed(c, home)
+	v, p, ok, err := h.theirs(c)
 	if !ok {
-		return err
-	}
-	p, err := h.one(c, v)
-	if err != nil {
 		return err
 	}
 	form := web.NewForm(c, "name")
@@ -145,12 +142,8 @@ func (h *Handler) rename(c *gin.Context) error {
 }
 
 func (h *Handler) removePasskeyPage(c *gin.Context) error {
-	v, ok, err := h.confirmed(c, home)
+	v, p, ok, err := h.theirs(c)
 	if !ok {
-		return err
-	}
-	p, err := h.one(c, v)
-	if err != nil {
 		return err
 	}
 	view, err := h.removal(c, v, removalOf(p))
@@ -165,12 +158,8 @@ func removalOf(p Passkey) removeView {
 }
 
 func (h *Handler) removePasskey(c *gin.Context) error {
-	v, ok, err := h.confirmed(c, home)
+	v, p, ok, err := h.theirs(c)
 	if !ok {
-		return err
-	}
-	p, err := h.one(c, v)
-	if err != nil {
 		return err
 	}
 	err = h.service.RemovePasskey(c.Request.Context(), v.Realm, v.Account, p.ID, v.by)
