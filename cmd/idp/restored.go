@@ -24,11 +24,18 @@ again, portals included, and who waits for a link to reset a password, to set up
 an account or to confirm an email asks for another one. Waiting letters with such
 links are not sent. It is recorded in the audit trail of each realm.
 
-What a backup cannot know stays as it was then: passwords and security answers
-that were changed since are the old ones again, second factors that were removed
-are back, and so are recovery codes that were used. Tell people who changed
-theirs for a reason. An account that was frozen since is not: the link in its
-notice works again for that.`,
+What a backup cannot know stays as it was then, so do these again:
+
+  - accounts that were closed since are open, and staff roles and a guardian's
+    access that were taken away since are back;
+  - apps that people removed are let in again, and clients that registered
+    themselves and were deleted exist again;
+  - passwords, security answers and login emails that were changed since are the
+    old ones, second factors that were removed are back, and so are recovery
+    codes that were used: tell the people who changed theirs for a reason;
+  - an account that was frozen since is not; the link in its notice works again.
+
+It works in steps of a thousand, and can be repeated when it was interrupted.`,
 		Example: "  idp restored --config idp.yaml",
 		Args:    noArgs,
 	}

@@ -299,6 +299,7 @@ var untold = map[string]string{
 	"key.made":                     "about the server",
 	"keys.rotated":                 "about the server",
 	"database.restored":            "about the server",
+	"database.restoring":           "about the server",
 	"roles.changed":                "staff's own work, in the staff's realm",
 	"patients.searched":            "staff's work, in the staff's realm",
 	"patient.viewed":               "staff's work, in the staff's realm",

@@ -132,6 +132,12 @@ func (t *Throttle) PassedOwn(ctx context.Context, a Account, session uuid.UUID) 
 	return t.uncount(ctx, a)
 }
 
+// ForgetOwn forgets what was typed wrong in a session, when its person has
+// signed in again: whoever typed it had a cookie that is dead now.
+func (t *Throttle) ForgetOwn(ctx context.Context, session uuid.UUID) error {
+	return t.forget(ctx, ownKey(session), ownRowKey(session))
+}
+
 // GiveBackOwn is GiveBack for BeginOwn that did not say dead.
 func (t *Throttle) GiveBackOwn(ctx context.Context, a Account, session uuid.UUID) error {
 	if err := t.giveBackOwn(ctx, session); err != nil {
@@ -180,6 +186,20 @@ func rowKey(r *realm.Realm, a Attempt) string {
 		return "signin-row/" + r.Name + "/" + emailKey(a.Email) + "/devices"
 	}
 	return "signin-row/" + r.Name + "/" + emailKey(a.Email)
+}
+
+// Recorded says whether a try that Begin turned away is one of the few an hour
+// that are recorded. It counts by what was typed, so that an address costs the
+// same whether somebody has it or not.
+func (t *Throttle) Recorded(ctx context.Context, r *realm.Realm, a Attempt) (bool, error) {
+	return t.RecordedAt(ctx, r, emailKey(a.Email))
+}
+
+// RecordedAt is Recorded for tries that name nobody, or somebody for certain; at
+// is the network or the account.
+func (t *Throttle) RecordedAt(ctx context.Context, r *realm.Realm, at string) (bool, error) {
+	ok, _, err := t.limits.Allow(ctx, "turned-away/"+r.Name+"/"+at, r.SignIn.TurnedAwayRecorded, time.Hour)
+	return ok, err
 }
 
 // emailKey stands for an address in a counter's key. It is a hash because

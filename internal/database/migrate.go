@@ -114,7 +114,11 @@ func (db *DB) standard() *sql.DB {
 	db.sqlMu.Lock()
 	defer db.sqlMu.Unlock()
 	if db.sqlDB == nil {
-		db.sqlDB = stdlib.OpenDBFromPool(db.pg)
+		// Connections of its own: a step over a large table may take longer than
+		// a request waits. It still gives up soon on a lock that others hold.
+		cfg := db.pg.Config().ConnConfig.Copy()
+		cfg.RuntimeParams["statement_timeout"] = "0"
+		db.sqlDB = stdlib.OpenDB(*cfg)
 	}
 	return db.sqlDB
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -17,8 +18,12 @@ type appView struct {
 	Replaces bool // there is an app already, whose codes will stop working
 }
 
-// holder is the session. The browser is not enough: people share it.
-func holder(v visit) Holder { return HolderOf("session " + v.Session.ID.String()) }
+// holder is the session as it was confirmed last. The browser is not enough:
+// people share it. Nor is the session: whoever had a copy of its cookie until the
+// person proved themselves again has seen what was shown before.
+func holder(v visit) Holder {
+	return HolderOf("session " + v.Session.ID.String() + " " + v.Session.ConfirmedAt.UTC().Format(time.RFC3339Nano))
+}
 
 func (h *Handler) appPage(c *gin.Context) error {
 	v, ok, err := h.confirmed(c, home+"/app")

@@ -237,11 +237,13 @@ func (p *Provider) storeGrant(ctx context.Context, r *realm.Realm, s situation, 
 		return nil, err
 	}
 	u.writes = append(u.writes, sessionUsed(r.Name, g))
-	if a.client.Unused {
-		u.writes = append(u.writes, clientUsed(r.Name, a.client.ID))
-	}
+	// The flow before the client, as in agree: two forms that meet must not wait
+	// for each other.
 	if a.flow != nil {
 		u.writes = append(u.writes, finishFlow(u.now, a.flow.id))
+	}
+	if a.client.Unused {
+		u.writes = append(u.writes, clientUsed(r.Name, a.client.ID))
 	}
 	u.events = append(u.events, audit.Event{
 		Realm: r.Name, Kind: "grant.created", Actor: audit.Account(g.AccountID), Target: audit.Client(a.client.ID),

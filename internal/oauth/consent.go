@@ -97,8 +97,9 @@ func (p *Provider) deny(ctx context.Context, r *realm.Realm, a *authorization, a
 	})
 }
 
-// consentOf finds the flow and who is signed in. Without anybody signed in the
-// browser goes back to the checks, and a is nil.
+// consentOf finds the flow and who is signed in. Without anybody signed in, or
+// in a session that is not enough for the realm any more, the browser goes back
+// to the checks, and a is nil.
 func (p *Provider) consentOf(c *gin.Context, r *realm.Realm, flow string) (*authorization, *session.Session, error) {
 	a, err := p.flowOf(c, r, flow)
 	if err != nil {
@@ -108,7 +109,7 @@ func (p *Provider) consentOf(c *gin.Context, r *realm.Realm, flow string) (*auth
 	if err != nil {
 		return nil, nil, page(err)
 	}
-	if current == nil {
+	if current == nil || current.Overdue {
 		seeOther(c, flowPath(r, pathAuthorize, a.flow.id))
 		return nil, nil, nil
 	}

@@ -3,6 +3,7 @@ package oauth
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -43,6 +44,29 @@ func TestASessionTooWeakForTheRealmGetsNoCode(t *testing.T) {
 		got := w.do(ctx, http.MethodGet, "/oauth/authorize?"+request("portal").Encode(), cookie, "")
 		if !strings.Contains(got.Header.Get("Location"), "code=") || trips.Trips() > 2 || h.asked != asked {
 			t.Errorf("%s in %d trips", got.Header.Get("Location"), trips.Trips())
+		}
+	})
+}
+
+// Nor does such a session agree to a client in its person's name.
+func TestASessionTooWeakForTheRealmAgreesToNothing(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		h := levels(w)
+		w.signInAt(session.Password)
+		h.accounts[w.account] = true
+		flow := w.flowIn(w.authorize(request("third")), "/consent")
+		page := w.Get("/consent?flow=" + flow)
+		if page.Status != http.StatusOK {
+			t.Fatalf("%d", page.Status)
+		}
+		w.r.Factors.Required, w.r.Factors.Grace = realm.SecondFactorEveryone, 0
+		if got := w.Post("/consent", url.Values{"flow": {flow}, "account": {page.Value("account")}, "client": {page.Value("client")}, "answer": {"allow"}}); w.flowIn(got, "/oauth/authorize") != flow {
+			t.Errorf("%d %s", got.Status, got.Location())
+		}
+		w.flowIn(w.Get("/consent?flow="+flow), "/oauth/authorize")
+		w.flowIn(w.resumeFlow(flow), "/signin/second")
+		if n := w.count(`SELECT COUNT(*) FROM consents`); n != 0 {
+			t.Errorf("%d consents", n)
 		}
 	})
 }

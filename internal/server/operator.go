@@ -15,10 +15,7 @@ import (
 )
 
 // Operator does for accounts what an operator can do without a portal.
-type Operator struct {
-	db    *database.DB
-	rooms *rooms
-}
+type Operator struct{ rooms *rooms }
 
 // NewOperator makes an Operator. It starts nothing: letters are sent by the
 // servers that run.
@@ -27,7 +24,7 @@ func NewOperator(cfg *config.Config, db *database.DB, log *slog.Logger) (*Operat
 	if err != nil {
 		return nil, err
 	}
-	return &Operator{db, r}, nil
+	return &Operator{r}, nil
 }
 
 // Account finds an account by its login email, with how many second factors it

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -72,5 +73,38 @@ func TestNothingIsLeftBehindAnIdleSession(t *testing.T) {
 			app.signIn(b, next)
 			refusedGrant(t, portal.renew(t, had.refresh))
 		})
+	})
+}
+
+// Whoever had a copy of the session until the person signed in again has used up
+// none of the person's tries, and has not seen the key of the app that the person
+// sets up.
+func TestAFreshSignInLeavesAThiefsTriesBehind(t *testing.T) {
+	eachAlone(t, options{}, func(t *testing.T, w *world) {
+		who, at := w.person(t, "patient"), w.issuer("patient")
+		portal, b := w.party(t, "patient", "portal"), w.browser(t)
+		portal.signIn(b, who)
+		thief := b.tab()
+		seen := appKey.FindString(thief.open(at+"/account/second-step/app").want(t, 200, "Set up an authenticator app").body)
+		form := thief.open(at+"/account/password").want(t, 200, "Change password")
+		change := func(b *browser, form *page, current string) *page {
+			return b.submit(form, "current-password", current, "new-password", who.other, "confirm-password", who.other)
+		}
+		var p *page
+		for range 12 {
+			p = change(thief, form, "wrong walnut it is")
+		}
+		if !strings.Contains(p.says(), "Too many tries") {
+			t.Fatalf("the thief is not slowed down: %s", p.says())
+		}
+		a := portal.begin(oauth2.SetAuthURLParam("prompt", "login"))
+		portal.finish(t, a, portal.enter(b, a, who, who.password))
+		key := appKey.FindString(b.open(at+"/account/second-step/app").want(t, 200, "Set up an authenticator app").body)
+		if seen == "" || key == "" || key == seen {
+			t.Errorf("the thief knows the key: %q, %q", seen, key)
+		}
+		if p := change(b, b.open(at+"/account/password"), who.password); p.status != 303 {
+			t.Errorf("the right password: %d %s", p.status, p.says())
+		}
 	})
 }

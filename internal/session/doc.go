@@ -14,6 +14,10 @@
 //     that becomes stronger ([Manager.Strengthen]) or is confirmed by a password
 //     or a passkey ([Manager.Confirm]) keeps its row and its sid and gets a new
 //     token; the old one is dead.
+//   - A sign-in of the same person at the same browser renews the session
+//     ([Manager.Renew]): row and sid stay, the token is new, and level, times and
+//     limits are those of the new sign-in. [Manager.Idle] finds what is to be
+//     renewed or ended, also past a limit; it signs nobody in.
 //   - A session that takes the place of another one after a change of the password
 //     ([Manager.Succeed]) is as strong and as old as that was, and lasts as long.
 //   - AuthTime is when the person proved something last, as clients are told it;

@@ -15,10 +15,11 @@ import (
 // Renew signs an account in at a browser that has a session of it already, also
 // one that has run into a limit. The row and its sid stay, and with them what
 // clients hold: a client that asks for a fresh sign-in does not sign the others
-// out. All else is as Start makes it: a new token, which leaves whoever had the
-// old one with nothing, and the level, methods, times and limits of this
-// sign-in. ErrNotFound when the session was ended, or is somebody else's. It
-// joins the caller's transaction.
+// out. So what somebody got through a stolen cookie ends with a sign-out, not
+// with the next sign-in; the cookie itself is dead. All else is as Start makes
+// it: token, level, methods, times and limits are those of this sign-in.
+// ErrNotFound when the session was ended, or is somebody else's. It joins the
+// caller's transaction.
 func (m *Manager) Renew(ctx context.Context, r *realm.Realm, id, accountID uuid.UUID, d Device, how Method) (Session, secret.Token, error) {
 	s, tok := m.begin(ctx, r, accountID, d, how)
 	s.ID = id

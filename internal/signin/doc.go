@@ -68,8 +68,10 @@
 //   - Whatever changes what proves the person between the steps, or closes or
 //     freezes the account, ends the sign-in.
 //   - A busy server costs nobody a try.
-//   - Every sign-in makes a new session; the one the browser had before ends.
-//     A session that becomes stronger gets a new token.
+//   - Every sign-in makes a new token. Somebody who signs in again in the same
+//     browser goes on with their session, so that what clients hold goes on too;
+//     a session of somebody else that the browser had ends. A session that becomes
+//     stronger gets a new token.
 //   - A second factor is set up only by somebody who has typed the password a
 //     moment ago, and only where there is none; the transaction that stores it
 //     lets the person in, or neither happens.

@@ -179,8 +179,15 @@ func by(c *gin.Context, a account.Account) account.By {
 	return who
 }
 
-// holder is who is shown how to set an authenticator app up.
-func (h halfway) holder() factor.Holder { return factor.HolderOf(h.what()) }
+// holder is who is shown how to set an authenticator app up: of a session, only
+// since its person was confirmed last.
+func (h halfway) holder() factor.Holder {
+	who := h.what()
+	if h.pending == nil {
+		who += " " + h.session.ConfirmedAt.UTC().Format(time.RFC3339Nano)
+	}
+	return factor.HolderOf(who)
+}
 
 func (h *Handler) appPage(c *gin.Context) error {
 	t, at, ok, err := h.atEnrol(c)

@@ -23,7 +23,8 @@ func (s *Service) withPasskey(ctx context.Context, r *realm.Realm, v visitor, ke
 	case err != nil:
 		return outcome{}, fmt.Errorf("throttle: %w", err)
 	case wait > 0:
-		return outcome{}, s.turnedAway(ctx, r, v, uuid.Nil, "signin.failed", &account.Throttled{Wait: wait})
+		recorded, err := s.throttle.RecordedAt(ctx, r, v.network)
+		return outcome{}, s.turnedAway(ctx, r, v, uuid.Nil, "signin.failed", recorded, err, &account.Throttled{Wait: wait})
 	}
 	p, err := s.factors.VerifyAssertion(ctx, r, v.browser, response, nil)
 	var refusal *factor.Refusal

@@ -186,7 +186,8 @@ func (s *Service) secondFailed(ctx context.Context, r *realm.Realm, v visitor, h
 	var refusal *factor.Refusal
 	switch {
 	case errors.As(cause, &slow), errors.Is(cause, factor.ErrTooMany):
-		return s.turnedAway(ctx, r, v, h.account.ID, "signin.second_failed", cause)
+		recorded, err := s.throttle.RecordedAt(ctx, r, h.account.ID.String())
+		return s.turnedAway(ctx, r, v, h.account.ID, "signin.second_failed", recorded, err, cause)
 	case errors.Is(cause, factor.ErrCode):
 		why = "wrong_code"
 	case errors.As(cause, &refusal):

@@ -96,7 +96,8 @@ func (s *Service) signIn(ctx context.Context, r *realm.Realm, t try) (outcome, e
 		return outcome{}, fmt.Errorf("throttle: %w", err)
 	}
 	if wait > 0 {
-		return outcome{}, s.turnedAway(ctx, r, t.visitor, t.whose, "signin.failed", &account.Throttled{Wait: wait})
+		recorded, err := s.throttle.Recorded(ctx, r, attempt)
+		return outcome{}, s.turnedAway(ctx, r, t.visitor, t.whose, "signin.failed", recorded, err, &account.Throttled{Wait: wait})
 	}
 	a, err := s.verify(ctx, r, t, dead)
 	var refusal *account.Refusal
@@ -233,6 +234,9 @@ func (s *Service) open(ctx context.Context, r *realm.Realm, in arrival) (session
 	if had := in.previous; had != nil {
 		if had.AccountID == in.account.ID {
 			renewed, token, err := s.sessions.Renew(ctx, r, had.ID, had.AccountID, in.device, in.how)
+			if err == nil {
+				err = s.forgetTries(ctx, had.ID)
+			}
 			if !errors.Is(err, session.ErrNotFound) {
 				return renewed, token, err
 			}
@@ -241,6 +245,15 @@ func (s *Service) open(ctx context.Context, r *realm.Realm, in arrival) (session
 		}
 	}
 	return s.sessions.Start(ctx, r, in.account.ID, in.device, in.how)
+}
+
+// forgetTries forgets what was tried in vain in a session by whoever had its
+// cookie until now.
+func (s *Service) forgetTries(ctx context.Context, id uuid.UUID) error {
+	if err := s.throttle.ForgetOwn(ctx, id); err != nil {
+		return err
+	}
+	return s.limits.Reset(ctx, stepUpKey(id))
 }
 
 // refused records a try that failed, with the account it was aimed at, and
@@ -252,17 +265,12 @@ func (s *Service) refused(ctx context.Context, r *realm.Realm, v visitor, whose 
 
 // turnedAway is refused for a try that came too soon: nothing was verified. The
 // trail keeps a few an hour of them, since it is kept for years, and a stranger
-// who goes on and on would fill it.
-func (s *Service) turnedAway(ctx context.Context, r *realm.Realm, v visitor, whose uuid.UUID, kind string, result error) error {
-	at := v.network
-	if whose != uuid.Nil {
-		at = whose.String()
-	}
-	ok, _, err := s.limits.Allow(ctx, "turned-away/"+r.Name+"/"+at, r.SignIn.TurnedAwayRecorded, time.Hour)
+// who goes on and on would fill it; recorded is the throttle's word on this one.
+func (s *Service) turnedAway(ctx context.Context, r *realm.Realm, v visitor, whose uuid.UUID, kind string, recorded bool, err, result error) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("count try that was turned away: %w", err)
-	case !ok:
+	case !recorded:
 		return result
 	}
 	return s.failed(ctx, r, v, whose, kind, "throttled", result)
