@@ -55,7 +55,7 @@ func (c *Config) readClient(s *section, r realm.Realm) *realm.Client {
 
 // readClientWords reads what a client is called in the languages of its realm.
 func readClientWords(s *section, locales []string, cl *realm.Client) {
-	defer s.done()
+	defer s.doneLanguages()
 	cl.Names = map[string]string{}
 	for _, lang := range locales {
 		words := s.sub(lang)

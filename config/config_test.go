@@ -103,7 +103,7 @@ func TestEveryMistakeIsNamedWithItsPlaceAndMend(t *testing.T) {
 		{"a symmetric key", replace(t, "secret: env:SECRET", "auth_method: private_key_jwt\n        jwks: '{\"keys\":[{\"kty\":\"oct\",\"k\":\"AAAA\"}]}'"), `this is no set of public keys`},
 		{"keys in a file", replace(t, "secret: env:SECRET", "auth_method: private_key_jwt\n        jwks_uri: file:///etc/passwd"), `is no address to fetch keys from`},
 		{"an id of those who register", replace(t, "id: portal", "id: dyn-portal"), `choose an id without dyn-`},
-		{"a name in a language nobody reads", replace(t, "secret: env:SECRET", "secret: env:SECRET\n        translations: {fr: {name: Portail}}"), `realms[0].clients[0].translations.fr: `},
+		{"a name in a language nobody reads", replace(t, "secret: env:SECRET", "secret: env:SECRET\n        translations: {fr: {name: Portail}}"), `realms[0].clients[0].translations.fr: the realm does not speak this language; add fr to its locales, or remove these lines`},
 		{"sector without pairwise", replace(t, redirect, redirect+"\n        sector: rp.example.test"), `a sector is for pairwise subjects`},
 		{"pairwise over two hosts", replace(t, redirect, "redirect_uris: [https://a.example.test/cb, https://b.example.test/cb]\n        subject_type: pairwise"), `the redirect URIs are not on one host; add sector:`},
 		{"pairwise app on this machine", replace(t, "secret: env:SECRET", "auth_method: none\n        subject_type: pairwise"), `this machine, or a scheme of an app, is no host that stands for one owner; add sector:`},

@@ -129,6 +129,15 @@ func (s *section) take(key string) (entry, bool) {
 	return e, ok
 }
 
+// doneLanguages is done for a section whose keys are the realm's languages.
+func (s *section) doneLanguages() {
+	for key, e := range s.entries {
+		if !slices.Contains(s.known, key) {
+			e.bad("the realm does not speak this language", "add "+key+" to its locales, or remove these lines")
+		}
+	}
+}
+
 // done reports the keys nobody asked for.
 func (s *section) done() {
 	for key, e := range s.entries {
@@ -239,7 +248,7 @@ func (e entry) scalar() (text string, plain, ok bool) {
 	if name, fromEnv := strings.CutPrefix(text, "env:"); fromEnv {
 		value, found := e.r.env(name)
 		if !found || value == "" {
-			e.bad("the environment variable "+name+" is not set", "set it before starting, or write the value here if it is no secret")
+			e.bad("the environment variable "+name+" is not set", "set it before starting; new secrets are made by: idp secrets")
 			return "", true, false
 		}
 		return value, true, true

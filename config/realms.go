@@ -128,7 +128,7 @@ func readBrand(s *section, name string, locales []string) realm.Brand {
 		translations[lang] = realm.BrandWords{Name: w.text("name", "").v, SupportHours: w.text("support_hours", "").v}
 		w.done()
 	}
-	words.done()
+	words.doneLanguages()
 	return realm.Brand{
 		Translations: translations,
 		Name:         s.text("name", name).v,

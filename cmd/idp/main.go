@@ -7,6 +7,7 @@
 //	idp blocklist makes a compact filter of breached passwords
 //	idp mail      shows the letters that people get
 //	idp keys      lists and rotates the signing keys
+//	idp practice  adds a practice with its first administrator
 //	idp account   looks at an account and unfreezes it
 //	idp restored  ends what a backup brought back to life
 //
@@ -66,6 +67,7 @@ A new installation:
   edit idp.yaml                      start from config/idp.example.yaml
   idp check --config idp.yaml        until it reports no problem
   idp migrate --config idp.yaml      create or update the tables
+  idp practice add --config idp.yaml --help    invite the first administrator
   idp serve --config idp.yaml        run
 
 Secrets are read from the environment, as the configuration names them
@@ -76,7 +78,7 @@ Secrets are read from the environment, as the configuration names them
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newServe(), newMigrate(), newCheck(), newSecrets(), newKeys(), newBlocklist(), newMail(), newAccount(), newRestored())
+	root.AddCommand(newServe(), newMigrate(), newCheck(), newSecrets(), newKeys(), newBlocklist(), newMail(), newPractice(), newAccount(), newRestored())
 	return root
 }
 

@@ -278,6 +278,7 @@ func TestWhoDidItIsSaid(t *testing.T) {
 // with the reason.
 var untold = map[string]string{
 	"account.created":              "the invitation or the set-up says it",
+	"practice.added":               "the invitation says it",
 	"account.invitation_cancelled": "nobody had an account then",
 	"session.confirmed":            "typing the password again in My Account is no news",
 	"session.strengthened":         "an extra step in a session of the person's own",

@@ -14,8 +14,12 @@ import (
 	"github.com/portico-id/portico/internal/realm"
 )
 
-// Operator does for accounts what an operator can do without a portal.
-type Operator struct{ rooms *rooms }
+// Operator does what an operator can do without a portal: for accounts, for the
+// first practice, for a database from a backup.
+type Operator struct {
+	db    *database.DB
+	rooms *rooms
+}
 
 // NewOperator makes an Operator. It starts nothing: letters are sent by the
 // servers that run.
@@ -24,7 +28,7 @@ func NewOperator(cfg *config.Config, db *database.DB, log *slog.Logger) (*Operat
 	if err != nil {
 		return nil, err
 	}
-	return &Operator{r}, nil
+	return &Operator{db, r}, nil
 }
 
 // Account finds an account by its login email, with how many second factors it
