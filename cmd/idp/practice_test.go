@@ -44,7 +44,7 @@ func TestTheFirstAdministratorIsInvited(t *testing.T) {
 		`SELECT COUNT(*) FROM practices`:                                                        1,
 		`SELECT COUNT(*) FROM staff_roles WHERE role = 'administrator'`:                         1,
 		`SELECT COUNT(*) FROM accounts WHERE state = 'invited'`:                                 1,
-		`SELECT COUNT(*) FROM mail_outbox WHERE kind = 'invite' AND state = 'queued'`:       1,
+		`SELECT COUNT(*) FROM mail_outbox WHERE kind = 'invite' AND state = 'queued'`:           1,
 		`SELECT COUNT(*) FROM audit_events WHERE kind = 'practice.added' AND severity = 'high'`: 1,
 	} {
 		var n int64

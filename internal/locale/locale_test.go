@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+	_ "time/tzdata" // a machine may have none
 
 	"github.com/portico-id/portico/internal/locale"
 	"github.com/portico-id/portico/templates"
@@ -98,7 +99,7 @@ func TestDatesNameTheirZone(t *testing.T) {
 	zone := func(name string) *time.Location {
 		loc, err := time.LoadLocation(name)
 		if err != nil {
-			t.Skip("no time zone data")
+			t.Fatal(err)
 		}
 		return loc
 	}
