@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -99,17 +100,21 @@ func startDemo(binary, data string) (stop func(), err error) {
 	return stop, nil
 }
 
+// freePorts finds ports below those that systems hand out to outgoing
+// connections, which a browser could be given before the server listens.
 func freePorts(n int) ([]int, error) {
 	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "localhost:0")
-		if err != nil {
-			return nil, err
+	for range 1000 {
+		if len(ports) == n {
+			return ports, nil
 		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		port := 16000 + mathrand.IntN(16000)
+		if l, err := net.Listen("tcp", fmt.Sprintf("localhost:%d", port)); err == nil {
+			defer l.Close()
+			ports = append(ports, port)
+		}
 	}
-	return ports, nil
+	return nil, errors.New("no free ports")
 }
 
 // readFacts waits for the demo and reads who may sign in where.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/portico-id/portico/internal/database"
 	"github.com/portico-id/portico/internal/database/dbtest"
+	"github.com/portico-id/portico/internal/server/porttest"
 )
 
 // engine is where a demo keeps its data.
@@ -180,17 +180,12 @@ func stopDemo(t *testing.T, process *exec.Cmd, ended chan error, output *lockedB
 	}
 }
 
-// freePorts returns ports that nobody listened on a moment ago.
+// freePorts returns ports for a server that the test starts.
 func freePorts(t *testing.T, n int) []int {
 	t.Helper()
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "localhost:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close() // all at the end, so that no port is found twice
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	ports, err := porttest.Free(n)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return ports
 }

@@ -20,23 +20,20 @@ import (
 
 	"github.com/portico-id/portico/config"
 	"github.com/portico-id/portico/internal/demo/seed"
+	"github.com/portico-id/portico/internal/server/porttest"
 )
 
 // free finds ports that nobody uses, and gives them to the flags.
 func free(t *testing.T) []string {
 	t.Helper()
-	var args []string
-	var held []net.Listener
-	for _, name := range []string{"port", "patient-port", "practice-port", "mailbox-port", "smtp-port", "private-port"} {
-		l, err := net.Listen("tcp", "localhost:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		held = append(held, l)
-		args = append(args, fmt.Sprintf("-%s=%d", name, l.Addr().(*net.TCPAddr).Port))
+	flags := []string{"port", "patient-port", "practice-port", "mailbox-port", "smtp-port", "private-port"}
+	ports, err := porttest.Free(len(flags))
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, l := range held {
-		l.Close()
+	var args []string
+	for i, name := range flags {
+		args = append(args, fmt.Sprintf("-%s=%d", name, ports[i]))
 	}
 	return args
 }

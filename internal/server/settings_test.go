@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
-	"net"
 	"strings"
 	"text/template"
+
+	"github.com/portico-id/portico/internal/server/porttest"
 )
 
 // settings are a provider's configuration and what a test has to know of it.
@@ -84,18 +85,9 @@ func (s settings) issuer(realm string) string {
 }
 
 func freePorts(n int) []int {
-	var held []net.Listener
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "localhost:0")
-		if err != nil {
-			panic(err)
-		}
-		held = append(held, l)
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	for _, l := range held {
-		l.Close()
+	ports, err := porttest.Free(n)
+	if err != nil {
+		panic(err)
 	}
 	return ports
 }
