@@ -110,6 +110,7 @@ func TestEveryMistakeIsNamedWithItsPlaceAndMend(t *testing.T) {
 		{"registration by nobody", replace(t, issuer, issuer+"\n    oauth: {registration: {mode: initial_access_token}}"), `there is no token to register with`},
 		{"registration token in the file", replace(t, issuer, issuer+"\n    oauth: {registration: {mode: initial_access_token, initial_access_tokens: [hunter2]}}"), `a secret stands in the file`},
 		{"exempt pattern", minimal + "outbound: {exempt_hosts: [\"*.example.test\"]}\n", `is no host`},
+		{"a language without sentences", replace(t, issuer, issuer+"\n    locales: [en, qya]"), `there are no sentences for "qya"; put them into templates_dir/locales/qya.json, or remove the language`},
 		{"a list instead of keys", "[a, b]\n", `keys with values were expected here, found a list`},
 		{"two documents", minimal + "---\na: b\n", `a second document begins here`},
 		{"anchor", replace(t, "from: no-reply@example.test", "from: &x no-reply@example.test"), `anchor`},

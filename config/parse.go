@@ -41,7 +41,7 @@ func Parse(name string, text []byte, env func(string) (string, bool)) (*Config, 
 }
 
 func parse(name string, text []byte, env func(string) (string, bool), look bool) (*Config, error) {
-	r := &reader{file: name, env: env}
+	r := &reader{file: name, env: env, look: look}
 	root, err := r.root(text)
 	if err != nil {
 		return nil, err

@@ -16,6 +16,7 @@ import (
 type reader struct {
 	file     string
 	env      func(string) (string, bool)
+	look     bool // whether files that the text names are looked at
 	problems Problems
 	warnings Problems
 }

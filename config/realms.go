@@ -2,7 +2,11 @@ package config
 
 import (
 	"fmt"
+	"io/fs"
 	"net/url"
+	"os"
+	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,6 +15,7 @@ import (
 	"golang.org/x/text/language"
 
 	"github.com/portico-id/portico/internal/realm"
+	"github.com/portico-id/portico/templates"
 )
 
 func (c *Config) readRealms(s *section, admin *section) {
@@ -76,7 +81,7 @@ func (c *Config) readRealm(s *section) (realm.Realm, []*realm.Client) {
 		Kind: realm.Kind(s.choice("kind", string(kind), string(realm.Patient), string(realm.Practice))),
 		Home: s.webAddress("home"),
 	}
-	readLocales(s, &r)
+	c.readLocales(s, &r)
 	r.Brand = readBrand(s.sub("brand"), r.Name, r.Locales)
 	d := realm.Defaults(r.Kind)
 	r.Lifetimes = readLifetimes(s.sub("lifetimes"), d.Lifetimes, r.Kind)
@@ -153,13 +158,15 @@ func (s *section) image(key string) string {
 	return f.v
 }
 
-func readLocales(s *section, r *realm.Realm) {
+func (c *Config) readLocales(s *section, r *realm.Realm) {
 	locale := s.text("locale", "en")
 	r.DefaultLocale = locale.v
 	locales := s.texts("locales")
 	for _, f := range append([]field[string]{locale}, locales...) {
 		if tag, err := language.Parse(f.v); err != nil || tag.String() != f.v {
 			f.bad(fmt.Sprintf("%q is no language", f.v), "write it as in en, es or es-MX")
+		} else if !c.speaks(f.v, s.r.look) {
+			f.bad(fmt.Sprintf("there are no sentences for %q", f.v), "put them into templates_dir/locales/"+f.v+".json, or remove the language")
 		}
 	}
 	for _, f := range locales {
@@ -175,6 +182,22 @@ func readLocales(s *section, r *realm.Realm) {
 	if r.TimeZone, err = time.LoadLocation(zone.v); err != nil || zone.v == "" || zone.v == "Local" {
 		zone.bad(fmt.Sprintf("%q is no time zone", zone.v), "write its IANA name, such as America/New_York")
 	}
+}
+
+// speaks reports whether a language's sentences are built in or the operator's.
+func (c *Config) speaks(lang string, look bool) bool {
+	file := path.Join("locales", lang+".json")
+	if _, err := fs.Stat(templates.FS, file); err == nil {
+		return true
+	}
+	if c.TemplatesDir == "" {
+		return false
+	}
+	if !look {
+		return true
+	}
+	_, err := os.Stat(filepath.Join(c.TemplatesDir, filepath.FromSlash(file)))
+	return err == nil
 }
 
 // readLifetimes lets most lifetimes only be lowered: the defaults are the

@@ -93,7 +93,10 @@ Ends with 1 when the realm has no such account, or the account is not frozen.`,
 	cmd.Flags().StringVar(&reason, "reason", "", "why, and how the person's identity was checked (needed)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		reason = strings.TrimSpace(reason)
-		if reason == "" || utf8.RuneCountInString(reason) > 500 || !utf8.ValidString(reason) {
+		if of.realm == "" || of.email == "" || reason == "" {
+			return usageError{errors.New("name the account with --realm and --email, and say with --reason how you checked who asks")}
+		}
+		if utf8.RuneCountInString(reason) > 500 || !utf8.ValidString(reason) {
 			return usageError{errors.New("say why with --reason, in at most 500 characters")}
 		}
 		return of.do(cmd.Context(), func(ctx context.Context, o *server.Operator, r *realm.Realm) error {

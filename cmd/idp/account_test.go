@@ -16,6 +16,16 @@ import (
 // installed writes a configuration, makes its tables and returns its path.
 func installed(t *testing.T) string {
 	t.Helper()
+	path := configured(t)
+	if out, err := idp(t, "migrate", "--config", path); err != nil {
+		t.Fatal(out, err)
+	}
+	return path
+}
+
+// configured is an installation whose tables nobody has made yet.
+func configured(t *testing.T) string {
+	t.Helper()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "idp.yaml")
 	t.Setenv("KEK", base64.StdEncoding.EncodeToString(random(32)))
@@ -31,9 +41,6 @@ realms:
 `
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
-	}
-	if out, err := idp(t, "migrate", "--config", path); err != nil {
-		t.Fatal(out, err)
 	}
 	return path
 }

@@ -100,6 +100,9 @@ func withKeys(ctx context.Context, path, name string, do func(*config.Config, *d
 		return err
 	}
 	defer db.Close()
+	if err := server.CheckSchema(ctx, db); err != nil {
+		return err
+	}
 	return do(cfg, db, realms)
 }
 

@@ -77,7 +77,9 @@ Secrets are read from the environment, as the configuration names them
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w; see: %s --help", err, cmd.CommandPath())}
+	})
 	root.AddCommand(newServe(), newMigrate(), newCheck(), newSecrets(), newKeys(), newBlocklist(), newMail(), newPractice(), newAccount(), newRestored())
 	return root
 }
@@ -88,10 +90,13 @@ func configFlag(cmd *cobra.Command) *string {
 }
 
 func noArgs(cmd *cobra.Command, args []string) error {
-	if err := cobra.NoArgs(cmd, args); err != nil {
-		return usageError{err}
+	if len(args) == 0 {
+		return nil
 	}
-	return nil
+	if cmd.HasSubCommands() {
+		return usageError{fmt.Errorf("%s has no command %q; see: %[1]s --help", cmd.CommandPath(), args[0])}
+	}
+	return usageError{fmt.Errorf("%s takes flags only, found %q; see: %[1]s --help", cmd.CommandPath(), args[0])}
 }
 
 func load(path string) (*config.Config, error) {

@@ -20,12 +20,18 @@ func newServe() *cobra.Command {
 connections, lets running requests end, and goes.
 
 Tables are created or updated first, unless --no-migrate is given; several
-copies may start at the same time on PostgreSQL.`,
+copies may start at the same time on PostgreSQL.
+
+It refuses to start with another pepper than the one the stored passwords were
+hashed with. Where that one is lost for good, --new-pepper starts all the same:
+nobody's password and no security answer matches any more, and people get in
+again with a new link and without the question, which two members of staff allow.`,
 		Example: "  idp serve --config /etc/portico/idp.yaml",
 		Args:    noArgs,
 	}
 	path := configFlag(cmd)
 	noMigrate := cmd.Flags().Bool("no-migrate", false, "refuse to start instead of updating the tables")
+	newPepper := cmd.Flags().Bool("new-pepper", false, "start although the passwords were hashed with another pepper")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := load(*path)
 		if err != nil {
@@ -35,7 +41,7 @@ copies may start at the same time on PostgreSQL.`,
 		for _, w := range cfg.Warnings {
 			log.Warn("configuration", "warning", w.String())
 		}
-		srv, err := server.New(cmd.Context(), cfg, server.Options{Logger: log, NoMigrate: *noMigrate})
+		srv, err := server.New(cmd.Context(), cfg, server.Options{Logger: log, NoMigrate: *noMigrate, NewPepper: *newPepper})
 		if err != nil {
 			return err
 		}

@@ -15,6 +15,37 @@ import (
 	"github.com/portico-id/portico/internal/realm"
 )
 
+// CheckPepper returns password.ErrPepper when none of the last hundred
+// passwords and answers was hashed with the pepper this program was started
+// with. Imported hashes say nothing about it.
+func (s *Service) CheckPepper(ctx context.Context) error {
+	rows, err := s.db.Query(ctx, `
+		SELECT p.hash FROM (SELECT hash FROM password_credentials ORDER BY account_id DESC LIMIT 100) AS p
+		UNION ALL
+		SELECT a.answer_hash FROM (SELECT answer_hash FROM security_answers ORDER BY account_id DESC LIMIT 100) AS a`)
+	if err != nil {
+		return fmt.Errorf("look at the last passwords: %w", err)
+	}
+	defer rows.Close()
+	var verdict error
+	for rows.Next() {
+		var hash string
+		if err := rows.Scan(&hash); err != nil {
+			return fmt.Errorf("look at the last passwords: %w", err)
+		}
+		switch err := s.hasher.CheckPepper(hash); {
+		case err == nil:
+			return nil
+		case errors.Is(err, password.ErrPepper):
+			verdict = err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("look at the last passwords: %w", err)
+	}
+	return verdict
+}
+
 // Authenticate verifies an email and a password. An unknown address, a wrong
 // password and an account that is not active or frozen take the same time and give
 // the same ErrCredentials; the *Refusal behind it is for the audit trail only.

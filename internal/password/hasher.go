@@ -20,7 +20,7 @@ var (
 	// ErrHash says that a stored hash cannot be read.
 	ErrHash = errors.New("unreadable password hash")
 	// ErrPepper says that a stored hash was made with another pepper than the
-	// one the program was started with: nobody's password would match.
+	// one the program was started with: nothing typed matches it.
 	ErrPepper = errors.New("the password hash was made with another pepper")
 	// ErrParams says that Argon2id parameters are under the floor.
 	ErrParams = errors.New("argon2id parameters under the floor of 19456 KiB, 2 passes, 1 lane")
@@ -113,8 +113,9 @@ func (h *Hasher) Hash(ctx context.Context, in Pool, plain string) (string, error
 // for passwords, one that was imported from another system. rehash says that
 // it was a match and the hash should be replaced, because it was imported or
 // is of other parameters than today's. Something that could never have been
-// hashed is simply not a match. Errors are ErrHash, ErrPepper, ErrBusy and the
-// context's; none means "wrong".
+// hashed is simply not a match, nor is anything for a hash of another pepper
+// (see CheckPepper). Errors are ErrHash, ErrBusy and the context's; none means
+// "wrong".
 func (h *Hasher) Verify(ctx context.Context, in Pool, hash, plain string) (ok, rehash bool, err error) {
 	if !ours(hash) {
 		return h.verifyImported(ctx, in, hash, plain)
@@ -122,9 +123,6 @@ func (h *Hasher) Verify(ctx context.Context, in Pool, hash, plain string) (ok, r
 	stored, err := parsePHC(hash)
 	if err != nil {
 		return false, false, err
-	}
-	if stored.keyID != h.pepperID {
-		return false, false, ErrPepper
 	}
 	s, err := h.normal(in, plain)
 	if err != nil {
@@ -140,6 +138,17 @@ func (h *Hasher) Verify(ctx context.Context, in Pool, hash, plain string) (ok, r
 		return ok
 	})
 	return ok, ok && kind != "", err
+}
+
+// CheckPepper returns ErrPepper for a stored hash that was made with another
+// pepper, and ErrHash for one that cannot be read or was imported, and so has
+// none.
+func (h *Hasher) CheckPepper(hash string) error {
+	stored, err := parsePHC(hash)
+	if err == nil && stored.keyID != h.pepperID {
+		err = ErrPepper
+	}
+	return err
 }
 
 // VerifyNothing takes as long as Verify and finds nothing: it is called for

@@ -71,8 +71,17 @@ func TestAPasswordMatchesItsHashAndNothingElse(t *testing.T) {
 		t.Errorf("with other parameters: %v, %v, %v, want a match that is hashed again", ok, rehash, err)
 	}
 	other := NewHasher(Floor(), []byte("another pepper"), PoolOptions{})
-	if _, _, err := other.Verify(ctx, Passwords, hash, plain); !errors.Is(err, ErrPepper) {
-		t.Errorf("with another pepper: %v", err)
+	if ok, rehash, err := other.Verify(ctx, Passwords, hash, plain); ok || rehash || err != nil {
+		t.Errorf("with another pepper: %v, %v, %v, want no match", ok, rehash, err)
+	}
+	if err := other.CheckPepper(hash); !errors.Is(err, ErrPepper) {
+		t.Errorf("another pepper is taken for the same: %v", err)
+	}
+	if err := h.CheckPepper(hash); err != nil {
+		t.Errorf("the pepper is taken for another: %v", err)
+	}
+	if err := h.CheckPepper("$2a$10$abcdefghijklmnopqrstuv"); !errors.Is(err, ErrHash) {
+		t.Errorf("an imported hash has a pepper: %v", err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/portico-id/portico/config"
 	"github.com/portico-id/portico/internal/database"
@@ -28,6 +29,15 @@ func Migrate(ctx context.Context, db *database.DB) ([]database.Migration, error)
 // Migrations lists the steps of the schema and when each was applied.
 func Migrations(ctx context.Context, db *database.DB) ([]database.Migration, error) {
 	return db.Migrations(ctx, migrations.FS)
+}
+
+// CheckSchema returns ErrSchema when the database lacks steps.
+func CheckSchema(ctx context.Context, db *database.DB) error {
+	names, err := pending(ctx, db)
+	if err == nil && len(names) > 0 {
+		err = fmt.Errorf("%w (missing: %s)", ErrSchema, strings.Join(names, ", "))
+	}
+	return err
 }
 
 // pending names the steps that the database still lacks.

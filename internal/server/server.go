@@ -16,6 +16,7 @@ import (
 	"github.com/portico-id/portico/config"
 	"github.com/portico-id/portico/internal/account"
 	"github.com/portico-id/portico/internal/database"
+	"github.com/portico-id/portico/internal/password"
 	"github.com/portico-id/portico/internal/practice"
 )
 
@@ -23,6 +24,7 @@ import (
 type Options struct {
 	Logger    *slog.Logger // nil: slog.Default()
 	NoMigrate bool         // refuse to start instead of updating the tables
+	NewPepper bool         // start although the passwords were hashed with another pepper
 }
 
 // Server is a built provider. Run it once.
@@ -42,6 +44,9 @@ type Server struct {
 
 // ErrSchema says that the database's tables are older than this version.
 var ErrSchema = errors.New("the tables are older than this version; run: idp migrate")
+
+// ErrPepper says that nobody's password would match.
+var ErrPepper = errors.New("the passwords in the database were hashed with another pepper: put that one back; if it is lost for good, see idp serve --help (--new-pepper)")
 
 // New builds a server from a configuration: it opens the database, updates its
 // tables, makes missing signing keys, and takes its ports. Call Run, or Close
@@ -66,10 +71,14 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *Server, err err
 	if s.db, err = OpenDatabase(ctx, cfg, s.log); err != nil {
 		return nil, err
 	}
+	// Templates and the like before the tables are touched.
+	if s.rooms, err = build(cfg, s.db, s.reg, s.log); err != nil {
+		return nil, err
+	}
 	if err := s.schema(ctx, o.NoMigrate); err != nil {
 		return nil, err
 	}
-	if s.rooms, err = build(cfg, s.db, s.reg, s.log); err != nil {
+	if err := s.pepper(ctx, o.NewPepper); err != nil {
 		return nil, err
 	}
 	if err := s.rooms.keys.Ensure(ctx, cfg.Realms()...); err != nil {
@@ -92,11 +101,7 @@ func (s *Server) listen(ctx context.Context) (err error) {
 
 func (s *Server) schema(ctx context.Context, refuse bool) error {
 	if refuse {
-		names, err := pending(ctx, s.db)
-		if err == nil && len(names) > 0 {
-			err = fmt.Errorf("%w (missing: %v)", ErrSchema, names)
-		}
-		return err
+		return CheckSchema(ctx, s.db)
 	}
 	applied, err := Migrate(ctx, s.db)
 	if err != nil {
@@ -106,6 +111,20 @@ func (s *Server) schema(ctx context.Context, refuse bool) error {
 		s.log.Info("tables updated", "steps", len(applied), "last", applied[len(applied)-1].Name)
 	}
 	return nil
+}
+
+// pepper refuses another pepper than that of the stored passwords: nobody could
+// sign in, and what is chosen meanwhile would be lost to the other copies.
+func (s *Server) pepper(ctx context.Context, accept bool) error {
+	err := s.rooms.accounts.CheckPepper(ctx)
+	if errors.Is(err, password.ErrPepper) && accept {
+		s.log.Warn("the passwords in the database were hashed with another pepper: people need new ones")
+		return nil
+	}
+	if errors.Is(err, password.ErrPepper) {
+		return ErrPepper
+	}
+	return err
 }
 
 // Ready is closed when the server answers requests.
